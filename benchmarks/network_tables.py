@@ -70,6 +70,8 @@ class NetworkReport:
             [_forward(row) + _reference(row) for row in networks],
         )
         yield f"SSD extractors{each}", _FORWARD, [_forward(row) for row in forward if row.part == "ssd"]
+        centers = [_forward(row) for row in forward if row.part == "center"]
+        yield f"CenterNet extractors{each}", _FORWARD, centers
         yield f"Two-stage extractors, bodies{each}", _FORWARD, [_forward(row) for row in forward if row.part == "body"]
         yield (
             f"Two-stage extractors, tails, {self.options.crops} crops at once",

@@ -31,8 +31,9 @@ from detection.benchmark.timing import Timing, interleave
 from detection.errors import ConfigError
 from detection.export.fold import folded
 from detection.export.freeze import FrozenGraph, freeze
-from detection.feature_extractors.catalogue import SSD_EXTRACTORS, TWO_STAGE_EXTRACTORS
-from detection.feature_extractors.ssd_maps import SsdExtractorOptions
+from detection.feature_extractors.catalogue import CENTER_EXTRACTORS, SSD_EXTRACTORS, TWO_STAGE_EXTRACTORS
+from detection.feature_extractors.center_maps import CenterExtractorOptions
+from detection.feature_extractors.ssd_maps import SsdExtractorOptions, pad_to_multiple
 from detection.feature_extractors.two_stage import TwoStageExtractorOptions
 from detection.networks.blocks import Blocks
 from detection.networks.catalogue import CLASSIFIERS
@@ -45,6 +46,7 @@ CROP = 7  # side of the crops for a tail that does not fix it
 CROPS = {"faster_rcnn_inception_resnet_v2": 17}  # other crop sizes in the reference's configs
 PEAK, PLAIN, SERVED, REFERENCE = "peak", "plain", "served", "reference"
 OURS, THEIRS = "ours", "theirs"
+CENTER_NET = "center_net_"  # in front of CenterNet's types: some have the name of a network
 _MOMENTUM, _RATE = 0.9, 1e-6  # so small that the losses of a benchmark stay finite; the work is the same
 # Of the layers after a network, as in the reference's configs.
 _EXTRA = Hyperparams(
@@ -78,7 +80,7 @@ class Forward(NamedTuple):
     """One network or extractor on one input. Times are of the whole batch."""
 
     name: str
-    part: str  # network, ssd, body, tail
+    part: str  # network, ssd, center, body, tail
     shape: tuple[int, ...]  # of the input
     parameters: int  # numbers in its variables, batch norm's statistics among them
     gflops: float  # of the whole batch
@@ -107,7 +109,7 @@ class Task(NamedTuple):
     """A row to measure."""
 
     name: str
-    part: str  # network, ssd, body, tail, train
+    part: str  # network, ssd, center, body, tail, train
     size: int  # of the image; 0 for a tail
 
 
@@ -118,18 +120,26 @@ def tasks(options: NetworkOptions) -> list[Task]:
         ConfigError: a name is neither a network nor a type of extractor; lists the valid names.
     """
     extractors = {**_distinct(SSD_EXTRACTORS), **_distinct(TWO_STAGE_EXTRACTORS)}
-    known = [*CLASSIFIERS, *extractors]
+    known = [*CLASSIFIERS, *extractors, *(f"{CENTER_NET}{name}" for name in CENTER_EXTRACTORS)]
     for name in options.names:
         if name not in {*known, *SSD_EXTRACTORS, *TWO_STAGE_EXTRACTORS}:
             raise ConfigError(f"--networks={name}: unknown; use any of {', '.join(known)}")
     names, planned = options.names or known, []
     for name in names:
-        part = "network" if name in CLASSIFIERS else "ssd" if name in SSD_EXTRACTORS else "body"
+        part = _part(name)
         planned += [Task(name, part, size) for size in options.sizes]
         planned += [Task(name, "tail", 0)] if part == "body" else []
     if options.train:
         planned += [Task(name, "train", options.sizes[0]) for name in names if reference_networks.is_trainable(name)]
     return planned
+
+
+def _part(name: str) -> str:
+    if name in CLASSIFIERS:
+        return "network"
+    if name.startswith(CENTER_NET):
+        return "center"
+    return "ssd" if name in SSD_EXTRACTORS else "body"
 
 
 def measure(options: NetworkOptions, stream: TextIO | None = None) -> Iterator[Forward | TrainStep]:
@@ -179,6 +189,9 @@ def _subject(task: Task, options: NetworkOptions) -> tuple[Subject, tuple[int, .
     if task.part == "ssd":
         layer = SSD_EXTRACTORS[task.name](SsdExtractorOptions(_EXTRA))
         return Subject(layer, layer), images
+    if task.part == "center":  # of images as the detector pads them
+        center = CENTER_EXTRACTORS[task.name.removeprefix(CENTER_NET)](CenterExtractorOptions())
+        return Subject(center, lambda pixels: center(pad_to_multiple(pixels, center.multiple))), images
     extractor = TWO_STAGE_EXTRACTORS[task.name](TwoStageExtractorOptions())
     if task.part == "body":  # without the layers that exist only for checkpoints
         return Subject(extractor.body.network, lambda images: [extractor.body(images)]), images

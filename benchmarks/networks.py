@@ -7,7 +7,8 @@ They are compared with this machine's matrix product and with networks of other 
     python benchmarks/networks.py --baseline --train --markdown     # everything that docs/networks.md shows
 
 A network is named like its ImageNet checkpoint (resnet_v1_101), an extractor as in configs (ssd_resnet101,
-faster_rcnn_resnet101). --baseline needs tf_slim, which the extra [test] installs.
+faster_rcnn_resnet101), that of a CenterNet with center_net_ in front (center_net_resnet_v2_50). --baseline needs
+tf_slim, which the extra [test] installs.
 """
 
 from __future__ import annotations

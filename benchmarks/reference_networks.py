@@ -45,15 +45,19 @@ class Reference(NamedTuple):
 
     slim: Callable | None = None  # (tf_slim, tf_slim.nets, images) -> features
     keras: str | None = None  # name in keras.applications
+    before: str = ""  # layer of Keras's model whose input is our last map; empty: what it ends with
     smallest: int = 1  # smallest side of an image for which tf_slim can build it, pixels
 
 
 REFERENCES: dict[str, Reference] = {
+    **{f"efficientnet-b{size}": Reference(keras=f"EfficientNetB{size}", before="top_conv") for size in range(8)},
     "inception_resnet_v2": Reference(keras="InceptionResNetV2"),
     "inception_v2": Reference(slim=lambda slim, nets, images: nets.inception_v2.inception_v2_base(images)[0]),
     "inception_v3": Reference(lambda slim, nets, images: nets.inception_v3.inception_v3_base(images)[0], "InceptionV3"),
     "mobilenet_v1": Reference(keras="MobileNet"),
     "mobilenet_v2": Reference(keras="MobileNetV2"),
+    "mobilenet_v3_large": Reference(keras="MobileNetV3Large"),
+    "mobilenet_v3_small": Reference(keras="MobileNetV3Small"),
     "resnet_v1_50": Reference(_slim_resnet("resnet_v1_50"), "ResNet50"),
     "resnet_v1_101": Reference(_slim_resnet("resnet_v1_101"), "ResNet101"),
     "resnet_v1_152": Reference(_slim_resnet("resnet_v1_152"), "ResNet152"),
@@ -85,7 +89,9 @@ def is_trainable(name: str) -> bool:
 
 def keras_model(name: str, shape: Shape) -> keras.Model:
     """The model of keras.applications without its head, for images of one size."""
-    return getattr(keras.applications, REFERENCES[name].keras)(include_top=False, weights=None, input_shape=shape[1:])
+    reference = REFERENCES[name]
+    model = getattr(keras.applications, reference.keras)(include_top=False, weights=None, input_shape=shape[1:])
+    return keras.Model(model.input, model.get_layer(reference.before).input) if reference.before else model
 
 
 def check_available(names: Iterable[str]) -> None:
@@ -149,15 +155,23 @@ class _BiasedDepthwise(keras.layers.DepthwiseConv2D):
 
 
 class _Identity(keras.layers.Layer):
-    """An identity layer that replaces a batch norm and takes the same arguments."""
+    """An identity layer that replaces others and takes the arguments of a batch norm."""
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
         """Returns the inputs."""
         return inputs
 
 
+_NOTHING = (
+    keras.layers.BatchNormalization,
+    keras.layers.Normalization,
+    keras.layers.Rescaling,
+    keras.layers.ZeroPadding2D,
+)
+
+
 def _folded(model: keras.Model) -> keras.Model:
-    """Copies the model with biases in place of batch norm.
+    """Copies the model with biases in place of batch norm, and without the scaling of pixels that some begin with.
 
     The MobileNets of Keras pad before strided layers and lose a row of maps with odd sides: here they pad SAME, to do
     the same work as ours.
@@ -165,7 +179,7 @@ def _folded(model: keras.Model) -> keras.Model:
     pads = any(isinstance(layer, keras.layers.ZeroPadding2D) for layer in model.layers)
 
     def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if isinstance(layer, keras.layers.BatchNormalization | keras.layers.ZeroPadding2D):
+        if isinstance(layer, _NOTHING):
             return _Identity(name=layer.name)
         for layer_class, biased_class in (
             (keras.layers.Conv2D, _BiasedConv),

@@ -3,14 +3,14 @@
     import detection
 
     pipeline = detection.load_pipeline("configs/....config", ["train_config.num_steps=500"])
-    metrics = detection.run_training(pipeline, "model_dir", seed=1)   # goes on where a stopped run was
-    metrics = detection.run_evaluation(pipeline, "model_dir")         # its newest checkpoint
+    metrics = detection.run_training(pipeline, "model_dir", seed=1)   # resumes a run that was stopped
+    metrics = detection.run_evaluation(pipeline, "model_dir")         # evaluates its newest checkpoint
     detection.export_saved_model(pipeline, "model_dir", "exported")
     results = detection.load_model("exported").detect(["image.jpg"], min_score=0.5)
 
-Data from Python instead of record files: `pipeline.with_data(training=[(image, boxes, classes), ...])`. Parts of one's
-own: docs/your_own_parts.md. TensorFlow is imported at the first call, not here. (The functions are not called train or
-evaluate because the packages are.)
+`pipeline.with_data(training=[(image, boxes, classes), ...])` trains on data from Python instead of record files. Custom
+components: docs/your_own_parts.md. TensorFlow is imported at the first call, not by `import detection`. (The functions
+are not named train and evaluate because packages have these names.)
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from detection.types import Category, Detections, Groundtruth, ImageBatch
 
 __version__ = "0.1.0"
-# The types of what is handed in and back, each with the module that is imported when it is asked for.
+# Types of arguments and results, and the modules from which they are imported on first use.
 _TYPES = {
     "Annotated": "data.reading.python_data",
     "Callbacks": "train.callbacks",
@@ -92,20 +92,23 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """A type of the face: imported when it is first asked for, since most of them import TensorFlow."""
+    """Imports a public type on first use, since most of their modules import TensorFlow."""
     if name not in _TYPES:
         raise AttributeError(f"module 'detection' has no attribute {name!r}")
     return getattr(importlib.import_module(f"detection.{_TYPES[name]}"), name)
 
 
 def load_pipeline(path: str | os.PathLike[str], overrides: Iterable[str] = (), check_paths: bool = True) -> Pipeline:
-    """Loads, overrides (`"train_config.batch_size=8"`), checks and builds a pipeline config, text or binary.
+    """Loads, checks and builds a pipeline config.
 
-    Without `check_paths` the records and checkpoints it names need not exist: to evaluate, say, where the training data
-    is not.
+    Args:
+        path: config file, text or binary.
+        overrides: changes to fields, such as `"train_config.batch_size=8"`.
+        check_paths: whether the records and checkpoints named in the config must exist. False allows, for example, to
+            evaluate on a machine without the training data.
 
     Raises:
-        ConfigError, DataError: in one line, with file, field, value and what to write instead.
+        ConfigError, DataError: a message with file, field, value and how to fix it.
     """
     from detection.builders import pipeline
 
@@ -123,45 +126,47 @@ def run_training(
     stream: TextIO | None = None,
     **named: Unpack[NamedOptions],
 ) -> dict[str, float]:
-    """Trains and evaluates; a run that is in `model_dir` already goes on from its newest checkpoint.
+    """Trains and evaluates; resumes from the newest checkpoint in `model_dir` if there is one.
 
     Args:
         pipeline: as `load_pipeline` returns it.
-        model_dir: where checkpoints, events and metrics go.
-        num_steps: train until this step, counted from the start of `model_dir`; None takes the config's.
-        options: how the run goes, all in one; then nothing of it may be given by name.
-        callbacks: code of one's own, called after steps, checkpoints and evaluations.
-        strategy: None takes all accelerators of this machine, or the CPU.
-        stream: where progress is shown; None takes standard error.
-        **named: how the run goes, option by option:
-            seed: makes data order, augmentation and initial weights repeatable, across a resume too.
+        model_dir: folder for checkpoints, events and metrics.
+        num_steps: train until this step, counted from the first step of `model_dir`; None uses that of the config.
+        options: all options of the run in one object, instead of single options by name.
+        callbacks: functions to call after steps, checkpoints and evaluations.
+        strategy: None uses all accelerators of this machine, or the CPU.
+        stream: for progress messages; None uses standard error.
+        **named: single options of the run:
+            seed: makes data order, augmentation and initial weights reproducible, also after resuming.
             checkpoint_every: steps between checkpoints.
             evaluate_every: steps between evaluations; 0: at checkpoints, no sooner than eval_config.eval_interval_secs.
                 The last step is always evaluated.
-            keep_checkpoints: newest checkpoints that are kept.
+            keep_checkpoints: number of newest checkpoints to keep.
             checkpoint_format: "name", or "object": checkpoints that the TF Object Detection API's TF2 code restores.
             log_every: steps between summaries.
-            progress_seconds: between progress lines where the output is no terminal.
-            best_metric: tag whose best checkpoint is kept in `model_dir`/best; None: the first mAP that is reported.
-            stop_after: stop after this many evaluations in a row without a better metric; 0: never.
-            max_nonfinite_steps: steps in a row whose loss or gradient may be not finite.
-            skip_bad_records: leave out records that cannot be used, instead of stopping at the first.
-            max_bad_records: of one input that may be left out.
-            allow_config_change: resume although the config differs from the one `model_dir` was started with.
-            allow_unused_checkpoint_variables: fine-tune from a checkpoint of another network too.
+            progress_seconds: seconds between progress lines if the output is not a terminal.
+            best_metric: tag of the metric whose best checkpoint is kept in `model_dir`/best; None uses the first mAP.
+            stop_after: stop after this many consecutive evaluations without a better metric; 0: never.
+            max_nonfinite_steps: number of consecutive steps whose loss or gradient may be non-finite.
+            skip_bad_records: skip records that cannot be used, instead of stopping at the first.
+            max_bad_records: maximum number of skipped records per input.
+            allow_config_change: resume even if the config differs from the one that `model_dir` was started with.
+            allow_unused_checkpoint_variables: allow fine-tuning from a checkpoint of a different network.
             summaries: write events for TensorBoard.
 
     Returns:
-        Tag -> value of the last evaluation; of the last losses where there is nothing to evaluate on.
+        Tag -> value of the last evaluation, or of the last losses if there is no evaluation input.
 
     Raises:
-        ConfigError, DataError, DivergedError, ModelDirInUseError: in one line.
+        ConfigError, DataError: the config or the data cannot be used.
+        DivergedError: the loss or the gradient was non-finite in too many consecutive steps.
+        ModelDirInUseError: another process trains in `model_dir`.
     """
     from detection.train import loop
     from detection.train.options import RunOptions
 
     if options is not None and named:
-        raise TypeError("run_training: give options, or what it holds by name, not both")
+        raise TypeError("run_training: pass either options or single options by name, not both")
     return loop.train(
         pipeline,
         model_dir,
@@ -180,11 +185,19 @@ def run_evaluation(
     *,
     allow_unused_checkpoint_variables: bool = False,
 ) -> dict[str, float]:
-    """Evaluates a checkpoint, or the newest of a folder, on the config's evaluation input.
+    """Evaluates a checkpoint on the evaluation input of the config.
 
-    Results also go to `<model_dir>/eval`; by default beside the checkpoint. Returns the metrics by tag. A checkpoint of
-    another network is refused; with `allow_unused_checkpoint_variables` what the model has no place for is only warned
-    of.
+    Args:
+        pipeline: as `load_pipeline` returns it.
+        checkpoint: a prefix, or a folder (its newest checkpoint).
+        model_dir: results are also written to its folder `eval`; None uses the folder of the checkpoint.
+        allow_unused_checkpoint_variables: only warn about weights in the checkpoint that the model does not have.
+
+    Returns:
+        Metrics by tag.
+
+    Raises:
+        ConfigError, DataError: the checkpoint, which may be from a different network, or the data cannot be used.
     """
     from detection.train import evaluation
 
@@ -202,11 +215,17 @@ def export_saved_model(
     *,
     allow_unused_checkpoint_variables: bool = False,
 ) -> Exported:
-    """Writes `<output_directory>/saved_model` and what belongs to it: batch norm folded, constants frozen, any batch
-    size. `pipeline` may also be the path of its config, and then `overrides` change it.
+    """Exports a SavedModel with folded batch norm, frozen variables and any batch size.
 
-    A checkpoint of another network is refused; with `allow_unused_checkpoint_variables` what the model has no place for
-    is only warned of.
+    Args:
+        pipeline: as `load_pipeline` returns it, or the path of a config.
+        checkpoint: a prefix, or a folder (its newest checkpoint).
+        output_directory: the SavedModel is written to its folder `saved_model`, with other files beside it.
+        overrides: changes to fields of a config that is given by path.
+        allow_unused_checkpoint_variables: only warn about weights in the checkpoint that the model does not have.
+
+    Raises:
+        ConfigError: the config or the checkpoint, which may be from a different network, cannot be used.
     """
     from detection.export import exporter
 
@@ -220,7 +239,7 @@ def export_saved_model(
 
 
 def load_model(saved_model: str | os.PathLike[str]) -> Predictor:
-    """An exported detector; see `detection.export.predictor.Predictor.detect`."""
+    """Loads an exported detector; see `detection.export.predictor.Predictor.detect`."""
     from detection.export.predictor import Predictor
 
     return Predictor.load(saved_model)

@@ -1,4 +1,4 @@
-"""`python -m detection`: the program `detection` where it is not on PATH."""
+"""`python -m detection` runs the program `detection` if it is not on PATH."""
 
 from __future__ import annotations
 

@@ -1,16 +1,15 @@
-"""What every command does around its one call: quiet TensorFlow, one line an error, documented exit codes, and an
-orderly end when asked to stop.
+"""Runs a command: silences TensorFlow, shows errors as one line, sets the exit code, and handles stop signals.
 
-Entry points import this before anything else, so that Ctrl-C is one line and exit code 130 from their first statement
-on:
+Entry points import this module before anything else, so that from their first statement on Ctrl-C gives one line and
+exit code 130:
 
-- while a command only imports, at once: there is nothing to clean up;
-- while it works, by an exception, so that temporary files are removed; an import under way is finished first, since
-    many libraries take an exception there for something else. A second Ctrl-C ends it at once.
+- while a command is importing, the process exits at once, since there is nothing to clean up;
+- while it is working, an exception is raised, so that temporary files are removed. An import in progress is finished
+    first, since many libraries handle an exception there as a failed import. A second Ctrl-C exits at once.
 
-SIGTERM (143) and SIGHUP (129), a terminal that was closed, likewise. Training saves a checkpoint first, sweeps let
-their trainings do so (see `detection.train.interrupt`). What was to be ignored when the script was started (`nohup`,
-jobs in the background) stays ignored.
+SIGTERM (exit code 143) and SIGHUP (129, the terminal was closed) are handled in the same way. Training saves a
+checkpoint first, and sweeps wait for their trainings to do so (see `detection.train.interrupt`). Signals that were
+ignored when the script was started (`nohup`, background jobs) stay ignored.
 """
 
 from __future__ import annotations
@@ -30,58 +29,58 @@ _SIGNALS = {
     "SIGTERM": "stopped by SIGTERM",
     "SIGHUP": "stopped by SIGHUP: the terminal is closed",
 }
-_WORDS = {getattr(signal, name): words for name, words in _SIGNALS.items() if hasattr(signal, name)}
+_MESSAGES = {getattr(signal, name): text for name, text in _SIGNALS.items() if hasattr(signal, name)}
 _IMPORTER = "<frozen importlib._bootstrap"
 _ENTRY_POINTS = ("detection.commands.entry", "detection.__main__")  # modules that run as a program
 _RETRY_SECONDS = 0.05
 
 
-class _Stops:
-    """What a signal does, as the script goes through importing, working and ending."""
+class _SignalHandler:
+    """Handles stop signals according to the phase of the process: importing, working or ending."""
 
     def __init__(self) -> None:
-        self.messages = 2  # descriptor
+        self.messages = 2  # file descriptor for messages
         self._working = self._raised = False
-        for number in _WORDS:
+        for number in _MESSAGES:
             if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
                 signal.signal(number, self._handle)
 
     def work(self) -> None:
-        """From here on there is something to be put in order."""
+        """Marks the start of work that must be cleaned up."""
         sys.unraisablehook = self._unraisable
         self._working = True
 
     def end(self) -> None:
-        """From here on there is nothing any more."""
+        """Marks the end of work that must be cleaned up."""
         self._working = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if number == getattr(signal, "SIGHUP", None):
-            _let_go_of_the_terminal()
-        if not self._working or self._raised or self._script_imports(frame):
-            self._leave(number)
-        elif _imports(frame):
-            self._later(number)
+            _detach_from_terminal()
+        if not self._working or self._raised or self._is_script_importing(frame):
+            self._exit_now(number)
+        elif _is_importing(frame):
+            self._send_again(number)
         else:
             self._raised = True
             raise Stopped(number)
 
-    def _leave(self, number: int) -> None:
+    def _exit_now(self, number: int) -> None:
         try:
-            os.write(self.messages, f"{_WORDS[number]}\n".encode())
+            os.write(self.messages, f"{_MESSAGES[number]}\n".encode())
         finally:
             os._exit(128 + number)
 
-    def _later(self, number: int) -> None:
+    def _send_again(self, number: int) -> None:
         import threading
 
-        timer = threading.Timer(_RETRY_SECONDS, _strike, (number,))
+        timer = threading.Timer(_RETRY_SECONDS, _send_to_main_thread, (number,))
         timer.daemon = True
         timer.start()
 
     @staticmethod
-    def _script_imports(frame: FrameType | None) -> bool:
-        """Whether an import by the script itself, a command or this file is under way: no work has been begun."""
+    def _is_script_importing(frame: FrameType | None) -> bool:
+        """Whether the script itself, a command or this file is importing, so that no work has begun."""
         caller = None
         while frame is not None:
             if frame.f_code.co_filename.startswith(_IMPORTER):
@@ -93,21 +92,19 @@ class _Stops:
         return name in ("__main__", __name__, *_ENTRY_POINTS) or name.startswith("detection.commands.")
 
     def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """An exception that Python cannot pass on, from a destructor, say: a stop is asked for again, anything else is
-        shown."""
+        """Sends a stop signal again if its exception was lost (in a destructor, say); shows any other exception."""
         error = unraisable.exc_value
-        number = getattr(
-            error, "number", getattr(error, "exit_code", 0) - 128
-        )  # Of a run that was stopped while it evaluated.
-        if number in _WORDS:
+        # A run that was stopped during evaluation has no signal number, but an exit code.
+        number = getattr(error, "number", getattr(error, "exit_code", 0) - 128)
+        if number in _MESSAGES:
             self._raised = False
-            self._later(number)
+            self._send_again(number)
         else:
             sys.__unraisablehook__(unraisable)
 
 
-def _strike(number: int) -> None:
-    """Sends the main thread a signal that ends what it waits for."""
+def _send_to_main_thread(number: int) -> None:
+    """Sends a signal to the main thread, which interrupts a blocking system call."""
     if hasattr(signal, "pthread_kill"):
         import threading
 
@@ -122,11 +119,11 @@ class Stopped(KeyboardInterrupt):
     """A signal asked this process to stop."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(_WORDS[number])
+        super().__init__(_MESSAGES[number])
         self.number = number
 
 
-def _imports(frame: FrameType | None) -> bool:
+def _is_importing(frame: FrameType | None) -> bool:
     while frame is not None:
         if frame.f_code.co_filename.startswith(_IMPORTER):
             return True
@@ -134,8 +131,8 @@ def _imports(frame: FrameType | None) -> bool:
     return False
 
 
-def _let_go_of_the_terminal() -> None:
-    """Of one that is closed: whoever writes to it gets an error."""
+def _detach_from_terminal() -> None:
+    """Redirects the standard streams of a closed terminal to the null device, since writing to it is an error."""
     import stat
 
     for descriptor in (0, 1, 2):
@@ -143,11 +140,11 @@ def _let_go_of_the_terminal() -> None:
             if stat.S_ISCHR(os.fstat(descriptor).st_mode):
                 os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
         except OSError:
-            continue  # It is closed.
+            continue  # The descriptor is closed.
 
 
 def _is_imported_by_a_program() -> bool:
-    """Whether what imports this is a script, or the entry point of one."""
+    """Whether this module is imported by a script or by the entry point of one."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and (
         frame.f_code.co_filename.startswith(_IMPORTER) or frame.f_globals.get("__name__") in (__name__, *_ENTRY_POINTS)
@@ -156,7 +153,7 @@ def _is_imported_by_a_program() -> bool:
     return frame is not None and frame.f_globals.get("__name__") == "__main__"
 
 
-_stops = _Stops() if _is_imported_by_a_program() else None
+_signals = _SignalHandler() if _is_imported_by_a_program() else None
 
 
 Main = Callable[[list[str]], int | None]
@@ -164,19 +161,18 @@ Parse = Callable[[list[str]], list[str]]
 
 
 def run(main: Main, argv: Sequence[str] | None = None, parse: Parse | None = None) -> None:
-    """Runs `main(rest of argv)` under absl and leaves with its return value, or with the exit code of the error it
-    raised.
+    """Runs `main` under absl and exits with its return value, or with the exit code of the error it raises.
 
-    Call this before anything imports TensorFlow: its C++ log level is read once, at import.
+    Call this before TensorFlow is imported, because TensorFlow reads its C++ log level only then.
 
     Args:
-        main: the work; its argument is what `parse` returned.
-        argv: program and words; by default those of this process.
-        parse: reads flags from `argv` and returns program and what is no flag; by default into absl's `FLAGS`.
-            A ConfigError of it is an error of usage.
+        main: does the work; its argument is the result of `parse`.
+        argv: program name and arguments; by default those of this process.
+        parse: reads the flags of `argv` and returns the program name and the arguments that are no flags; by default
+            into absl's `FLAGS`. If it raises a ConfigError, the message is shown and the exit code is 2.
     """
-    # 3: its C++ side calls things errors that are none (a kernel that oneDNN lacks); what fails is raised in Python all
-    # the same.
+    # 3: TensorFlow's C++ code logs errors that are harmless (a kernel that oneDNN lacks); real errors are raised in
+    # Python anyway.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import warnings
 
@@ -189,18 +185,18 @@ def run(main: Main, argv: Sequence[str] | None = None, parse: Parse | None = Non
         None if stream is None else terminal.Escaped(stream) for stream in (sys.stdout, sys.stderr)
     )
 
-    # Pillow's warnings name no file; what matters of them becomes faults that do. Set once, for this process alone:
-    # filters know no threads.
+    # Pillow's warnings name no file; those that matter are reported as faults of their file. The filter is set once for
+    # the whole process, since warning filters are not thread-safe.
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
-    def checked(words: list[str]) -> list[str]:
+    def checked(arguments: list[str]) -> list[str]:
         try:
-            return (parse or _parse_process_flags)(words)
+            return (parse or _parse_process_flags)(arguments)
         except ConfigError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(ConfigError.exit_code)
 
-    app.run(lambda words: _exit_code(main, words), None if argv is None else list(argv), flags_parser=checked)
+    app.run(lambda arguments: _exit_code(main, arguments), None if argv is None else list(argv), flags_parser=checked)
 
 
 def _parse_process_flags(argv: list[str]) -> list[str]:
@@ -214,54 +210,52 @@ def _parse_process_flags(argv: list[str]) -> list[str]:
         raise ConfigError(f"{' '.join(str(error).split())}; --help lists the flags") from None
 
 
-def _exit_code(main: Main, words: list[str]) -> int:
-    """Calls `main`; the exit code it returns, or that of its error, which is shown in a line. A bug stays an
-    exception."""
+def _exit_code(main: Main, arguments: list[str]) -> int:
+    """Calls `main` and returns its exit code, or that of its error, which is printed. Internal errors are raised."""
     from absl import logging as absl_logging
 
     from detection import files
     from detection.errors import ConfigError, DetectionError, printable
 
-    absl_logging.get_absl_handler().setFormatter(_words())
-    if _stops is not None:
-        _stops.work()
+    absl_logging.get_absl_handler().setFormatter(_log_formatter())
+    if _signals is not None:
+        _signals.work()
     try:
-        code = main(words) or 0
+        code = main(arguments) or 0
         code = _flush_output() or code
     except DetectionError as error:
-        code = _say("\n".join(f"error: {line}" for line in error.lines()), error.exit_code)
+        code = _print_error("\n".join(f"error: {line}" for line in error.lines()), error.exit_code)
     except KeyboardInterrupt as stop:
         number = getattr(stop, "number", signal.SIGINT)
-        code = _say(_WORDS[number], 128 + number)
-    except BrokenPipeError:  # The reader, `head` say, has seen enough.
+        code = _print_error(_MESSAGES[number], 128 + number)
+    except BrokenPipeError:  # The reader, such as `head`, has exited.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as error:
         place = files.explain(error)
         if place is None:
             raise
-        code = _say(f"error: {printable(place)}", ConfigError.exit_code)
-    if _stops is not None:
-        _stops.end()
+        code = _print_error(f"error: {printable(place)}", ConfigError.exit_code)
+    if _signals is not None:
+        _signals.end()
     return code
 
 
-def _words() -> logging.Formatter:
-    """`warning: ...`, as errors are shown, without threads and source lines."""
+def _log_formatter() -> logging.Formatter:
+    """Formats log messages like errors, `warning: ...`, without thread and source line."""
     import logging
 
     from detection.errors import printable
 
-    class Words(logging.Formatter):
+    class LevelAndMessage(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:
             return f"{record.levelname.lower()}: {printable(record.getMessage())}"
 
-    return Words()
+    return LevelAndMessage()
 
 
 def _flush_output() -> int:
-    """Writes what is left of standard output, here where it can be said if that fails; returns the exit code of that,
-    or 0."""
+    """Flushes standard output, so that a failure is reported; returns an exit code, 0 if it succeeded."""
     from detection import files
     from detection.errors import ConfigError
 
@@ -270,27 +264,25 @@ def _flush_output() -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        return _say(f"error: standard output: {files.reason(error)}", ConfigError.exit_code)
+        return _print_error(f"error: standard output: {files.reason(error)}", ConfigError.exit_code)
     return 0
 
 
-def _say(line: str, code: int) -> int:
-    """Shows the one line of an end, behind all that was said before; returns the exit code."""
+def _print_error(line: str, code: int) -> int:
+    """Writes a line to standard error after all pending output; returns `code`."""
     for stream, text in ((sys.stdout, ""), (sys.stderr, f"{line}\n")):
         try:
             stream.write(text)
             stream.flush()
-        except OSError:  # A full disk, a reader that is gone: nobody can be told.
+        except OSError:  # A full disk or a closed pipe: the message cannot be shown.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return code
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow without what its libraries write to standard error while loading, which no setting silences.
-    For commands only.
+    """Imports TensorFlow and hides what its libraries write to standard error, which no setting silences.
 
-    Where the import fails, or the process was asked for more words by TF_CPP_MIN_LOG_LEVEL below 2, everything is
-    shown.
+    For commands only. The output is shown if the import fails or if TF_CPP_MIN_LOG_LEVEL is below 2.
     """
     import contextlib
 
@@ -298,15 +290,15 @@ def import_tensorflow() -> None:
         return
     try:
         descriptor = sys.stderr.fileno()
-    except OSError:  # A stream in memory, of a test: what is written to the descriptor does not come there.
+    except OSError:  # A stream in memory, in tests, has no descriptor.
         descriptor = None
     quiet = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") >= "2"
-    with _held_back(descriptor) if descriptor is not None and quiet else contextlib.nullcontext():
+    with _SuppressedOutput(descriptor) if descriptor is not None and quiet else contextlib.nullcontext():
         import tensorflow  # noqa: F401
 
 
-class _held_back:
-    """What is written to the descriptor is kept, and written after all if the block raises."""
+class _SuppressedOutput:
+    """Suppresses what is written to a descriptor; writes it after all if the block raises an exception."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -314,17 +306,17 @@ class _held_back:
     def __enter__(self) -> None:
         import tempfile
 
-        self._original, self._held = os.dup(self._descriptor), tempfile.TemporaryFile()
-        if _stops is not None:
-            _stops.messages = self._original
-        os.dup2(self._held.fileno(), self._descriptor)
+        self._original, self._suppressed = os.dup(self._descriptor), tempfile.TemporaryFile()
+        if _signals is not None:
+            _signals.messages = self._original
+        os.dup2(self._suppressed.fileno(), self._descriptor)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         os.dup2(self._original, self._descriptor)
-        if _stops is not None:
-            _stops.messages = 2
+        if _signals is not None:
+            _signals.messages = 2
         if error is not None:
-            self._held.seek(0)
-            os.write(self._original, self._held.read())
-        self._held.close()
+            self._suppressed.seek(0)
+            os.write(self._original, self._suppressed.read())
+        self._suppressed.close()
         os.close(self._original)

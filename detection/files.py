@@ -1,9 +1,8 @@
-"""Files and folders that appear complete or not at all; what killed processes left of them; and what the system says
-when it cannot write.
+"""Atomic writing of files and folders, removal of temporary files of killed processes, and reasons of system errors.
 
-Text is written beside its place, under a hidden name of this process alone, and renamed: a reader sees the old text or
-the new one, never half of one, also where two processes write the same file. The hidden name says who writes it, so
-that the next writer can remove what a killed one left.
+Text is written to a hidden temporary file in the same folder and renamed. Readers see the old text or the new text,
+never a part of it, even if two processes write the same file. The temporary name identifies the process, so that the
+next writer can remove what a killed process left behind.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ from pathlib import Path
 
 from detection.errors import first_line
 
-PUBLISHING = ".publishing"  # in a folder of which some parts may be new and others old: who is changing them
+PUBLISHING = ".publishing"  # marker file in a folder whose parts are being replaced; holds the process that does it
 _MARK = ".tmp-"
-_PATIENCE = 5.0  # seconds that a reader waits for a process which is changing a folder: that takes milliseconds
-_SILENCE = 10.0  # seconds that a reader waits for a writer of a pipe
+_PUBLISHING_SECONDS = 5.0  # that a reader waits for another process to replace a folder's parts (takes milliseconds)
+_PIPE_SECONDS = 10.0  # that a reader waits for data in a pipe
 _LONGEST_NAME = 255  # bytes, on every usual file system
-# What is wrong with the place that is written to, and not with the program: how the message says it.
+# Messages of errors that are caused by the place of a file, not by the program.
 _REASONS = {
     errno.ENOSPC: "no space left on device",
     errno.EDQUOT: "disk quota exceeded",
@@ -50,29 +49,32 @@ _REASONS = {
     errno.ESTALE: "stale file handle",
     errno.ETXTBSY: "text file busy",
 }
-# TensorFlow's errors have no number, only the words of the C library.
-_WORDS = {os.strerror(number).lower(): reason for number, reason in _REASONS.items()}
-_tidied: set[str] = set()  # folders in which this process has looked for what others left
+# TensorFlow's errors have no number, only the message of the C library.
+_REASONS_BY_MESSAGE = {os.strerror(number).lower(): reason for number, reason in _REASONS.items()}
+_cleaned_folders: set[str] = set()  # folders in which this process has already removed leftovers
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Replaces the file at `path`, as UTF-8; file names in `text` that are not valid UTF-8 keep their bytes.
+    """Replaces the file at `path` atomically.
+
+    Args:
+        path: the file; its folder must exist.
+        text: written as UTF-8; file names in it that are not valid UTF-8 keep their bytes.
 
     Raises:
-        OSError: nothing is changed and nothing is left over; its `filename` is `path`.
+        OSError: the file is unchanged and no temporary file remains; the error's `filename` is `path`.
     """
     target = Path(path)
-    if os.fspath(target.parent) not in _tidied:
-        _tidied.add(os.fspath(target.parent))
+    if os.fspath(target.parent) not in _cleaned_folders:
+        _cleaned_folders.add(os.fspath(target.parent))
         remove_leftovers(target.parent)
     unfinished = partial(target)
     try:
         with unfinished.open("w", encoding="utf-8", errors="surrogateescape") as stream:
             stream.write(text)
             stream.flush()
-            os.fsync(
-                stream.fileno()
-            )  # Renamed before its bytes are on the disk, a file can be empty after a power cut.
+            # Without fsync before the rename, the file can be empty after a power cut.
+            os.fsync(stream.fileno())
         os.replace(unfinished, target)
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
@@ -82,8 +84,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def is_special(path: str | os.PathLike[str]) -> bool:
-    """Whether something is there that is neither file nor folder: a device, which may never end, or a pipe, which can
-    be read once, if at all."""
+    """Whether `path` exists and is neither a file nor a folder: a device (may be endless) or a pipe (readable once)."""
     try:
         kind = os.stat(path).st_mode
     except (OSError, ValueError):
@@ -92,11 +93,11 @@ def is_special(path: str | os.PathLike[str]) -> bool:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The whole of a file, or of a pipe, as `<(...)` of a shell is one.
+    """Reads a whole file, or a whole pipe such as a shell's `<(...)`.
 
     Raises:
-        OSError: also for a device, and for a pipe into which nothing is written for a while. ValueError: a null
-            character in the name.
+        OSError: the file cannot be read, is a device, or is a pipe to which nothing is written for 10 seconds.
+        ValueError: the name has a null character.
     """
     if not is_special(path):
         return Path(path).read_bytes()
@@ -104,18 +105,20 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise OSError(errno.EINVAL, "is a device or socket, not a file", os.fspath(path))
     parts: list[bytes] = []
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as stream:
-        while select.select([stream], [], [], _SILENCE)[0]:
+        while select.select([stream], [], [], _PIPE_SECONDS)[0]:
             part = stream.read(1 << 20)
             if not part:
                 return b"".join(parts)
             parts.append(part)
     raise OSError(
-        errno.EINVAL, f"is a pipe into which nothing was written for {_SILENCE:g} seconds; name a file", os.fspath(path)
+        errno.EINVAL,
+        f"is a pipe to which nothing was written for {_PIPE_SECONDS:g} seconds; name a file",
+        os.fspath(path),
     )
 
 
 def partial(target: Path) -> Path:
-    """Where this process writes what is to become `target`: beside it, hidden."""
+    """Hidden temporary path in the same folder, to which this process writes before it renames to `target`."""
     name = f".{target.name}{_MARK}{owner()}"
     if len(os.fsencode(name)) > _LONGEST_NAME:
         name = f".{zlib.crc32(os.fsencode(target.name)):08x}{_MARK}{owner()}"
@@ -123,17 +126,20 @@ def partial(target: Path) -> Path:
 
 
 def owner() -> str:
-    """This process in the names of its temporary files: machine and process, since folders are shared by machines."""
+    """Identifies this process in names of temporary files: host and process id, since folders are shared by hosts."""
     return f"{re.sub('[^A-Za-z0-9]', '_', socket.gethostname())[:40]}-{os.getpid()}"
 
 
-def is_dead(who: str) -> bool:
-    """Whether the process that `owner` (or a process number alone, as earlier versions wrote) names is known to have
-    ended.
+def is_dead(owner_id: str) -> bool:
+    """Whether a process is known to have ended.
 
-    False of another machine's, and where that cannot be found out.
+    Args:
+        owner_id: as `owner` returns it, or a process id alone, as earlier versions wrote it.
+
+    Returns:
+        False also for a process of another host and if its state cannot be found out.
     """
-    host, _, process = who.rpartition("-")
+    host, _, process = owner_id.rpartition("-")
     if not process.isdecimal() or host not in ("", owner().rpartition("-")[0]) or os.name != "posix":
         return False
     if int(process) == os.getpid():
@@ -148,20 +154,25 @@ def is_dead(who: str) -> bool:
 
 
 def remove_leftovers(folder: str | os.PathLike[str], prefix: str = "") -> list[str]:
-    """Deletes unfinished files, or folders named `<prefix><owner>`, of processes that have ended; returns their names.
+    """Deletes temporary files or folders of processes that have ended.
 
     Args:
-        prefix: of hidden folders, such as ".exporting-"; empty: the unfinished files of `partial`.
+        folder: searched, without its subfolders; one that cannot be listed is skipped.
+        prefix: deletes hidden folders named `<prefix><owner>`, such as ".exporting-<owner>"; if empty, deletes the
+            temporary files of `partial`.
+
+    Returns:
+        The deleted names.
     """
     removed = []
-    with contextlib.suppress(OSError):  # A folder that cannot be listed keeps them.
+    with contextlib.suppress(OSError):
         for path in list(Path(folder).iterdir()):
-            who = path.name.removeprefix(prefix) if prefix else path.name.rpartition(_MARK)[2]
+            owner_id = path.name.removeprefix(prefix) if prefix else path.name.rpartition(_MARK)[2]
             if (
                 not path.name.startswith(prefix or ".")
-                or who == path.name
-                or not (prefix or "-" in who)
-                or not is_dead(who)
+                or owner_id == path.name
+                or not (prefix or "-" in owner_id)
+                or not is_dead(owner_id)
             ):
                 continue
             if path.is_dir() and not path.is_symlink():
@@ -173,13 +184,13 @@ def remove_leftovers(folder: str | os.PathLike[str], prefix: str = "") -> list[s
 
 
 def exchange(new: str | os.PathLike[str], old: str | os.PathLike[str]) -> bool:
-    """Lets two paths of one file system change places, in one step.
+    """Exchanges two paths of one file system atomically.
 
     Returns:
-        False where the system or the file system cannot; nothing is changed then.
+        False, with nothing changed, if the operating system or the file system does not support it.
 
     Raises:
-        OSError: it could, and failed.
+        OSError: the exchange is supported but failed.
     """
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
     if rename is None:
@@ -193,32 +204,33 @@ def exchange(new: str | os.PathLike[str], old: str | os.PathLike[str]) -> bool:
     raise OSError(number, os.strerror(number), os.fspath(old))
 
 
-def unpublished(folder: str | os.PathLike[str]) -> str | None:
-    """What is wrong with a folder whose parts were being replaced when that was stopped; None where nothing is. Waits
-    for one who is at it."""
-    marker, deadline = Path(folder) / PUBLISHING, time.monotonic() + _PATIENCE
+def interrupted_export(folder: str | os.PathLike[str]) -> str | None:
+    """Error message if an export into `folder` was interrupted while it replaced files; None if the folder is complete.
+
+    Waits a few seconds for an export that is replacing files right now.
+    """
+    marker, deadline = Path(folder) / PUBLISHING, time.monotonic() + _PUBLISHING_SECONDS
     while marker.exists():
         try:
-            who = marker.read_text(encoding="utf-8").strip()
+            owner_id = marker.read_text(encoding="utf-8").strip()
         except OSError:
-            continue  # It has just gone, or another look says why not.
-        if is_dead(who) or time.monotonic() > deadline:
+            continue  # The marker was removed since `exists`; check again.
+        if is_dead(owner_id) or time.monotonic() > deadline:
             return (
-                f"{os.fspath(folder)}: an export into it was stopped among its renames, so its parts may be of two"
-                " exports; export into it again"
+                f"{os.fspath(folder)}: an export into it was interrupted while it replaced files, so they may come from"
+                " two exports; export into it again"
             )
         time.sleep(0.02)
     return None
 
 
 @contextlib.contextmanager
-def undivided() -> Iterator[None]:
-    """Inside, requests to stop (Ctrl-C, SIGTERM, SIGHUP) wait: for a few renames that belong together. A kill -9 does
-    not."""
+def deferred_signals() -> Iterator[None]:
+    """Defers Ctrl-C, SIGTERM and SIGHUP to the end of the block, for a few renames that belong together."""
     if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread only.
         yield
         return
-    noted: list[int] = []
+    received: list[int] = []
     numbers = [
         number for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", None)) if number is not None
     ]
@@ -227,18 +239,18 @@ def undivided() -> Iterator[None]:
         number: handler for number, handler in before.items() if handler is not None and handler is not signal.SIG_IGN
     }
     for number in before:
-        signal.signal(number, lambda number, frame: noted.append(number))
+        signal.signal(number, lambda number, frame: received.append(number))
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if noted:
-            signal.raise_signal(noted[0])
+        if received:
+            signal.raise_signal(received[0])
 
 
 def reason(error: BaseException) -> str:
-    """Why something could not be written or read, in a few words without the names of TensorFlow's operations."""
+    """Short reason why something could not be written or read, without the names of TensorFlow ops."""
     number = getattr(error, "errno", None)
     if number in _REASONS:
         return _REASONS[number]
@@ -250,8 +262,10 @@ def reason(error: BaseException) -> str:
 
 
 def explain(error: BaseException) -> str | None:
-    """`path: reason`, where an error of Python or TensorFlow is about the place of a file (full, read-only, too long a
-    name); None of any other."""
+    """`path: reason` of a Python or TensorFlow error caused by a file's place; None for other errors.
+
+    Such causes are a full disk, a read-only file system or a name that is too long.
+    """
     if isinstance(error, OSError):
         if error.errno not in _REASONS:
             return None
@@ -268,4 +282,4 @@ def explain(error: BaseException) -> str | None:
 
 
 def _reason_in(text: str) -> str | None:
-    return next((reason for words, reason in _WORDS.items() if words in text.lower()), None)
+    return next((reason for message, reason in _REASONS_BY_MESSAGE.items() if message in text.lower()), None)

@@ -1,9 +1,8 @@
-"""JSON that somebody else may have written: whatever the bytes, what comes out is a value or one ValueError that says
-what is wrong.
+"""Strict JSON parser for untrusted files: any input gives a value or a ValueError with a one-line message.
 
-The standard parser alone lets a RecursionError out of deep nesting, takes NaN and Infinity, which are no JSON, and
-keeps the last of two equal keys without a word. A number of 400 digits is a Python integer that no float holds:
-`is_number` says which numbers can be calculated with.
+The standard parser raises RecursionError for deep nesting, accepts NaN and Infinity, which are not JSON, and silently
+keeps the last of two equal keys. It reads a number of 400 digits as an integer that does not fit into a float;
+`is_number` tells which numbers do.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ def parse(data: bytes | str, *, allow_nan: bool = False) -> Any:
     """The value of a JSON text.
 
     Args:
-        data: bytes in UTF-8, UTF-16 or UTF-32, with or without byte order mark, or text.
-        allow_nan: take NaN, Infinity and -Infinity, as Python's own writer makes them.
+        data: text, or bytes in UTF-8, UTF-16 or UTF-32 with or without byte order mark.
+        allow_nan: accept NaN, Infinity and -Infinity, which Python's `json.dump` writes.
 
     Raises:
-        ValueError: one line, without the file's name.
+        ValueError: the text is not valid JSON; the message is one line without the file's name.
     """
     try:
         text = data if isinstance(data, str) else data.decode(json.detect_encoding(data))
@@ -42,18 +41,27 @@ def parse(data: bytes | str, *, allow_nan: bool = False) -> Any:
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}") from None
     except ValueError as error:
-        if "digits" in str(error):  # Python's own limit on converting integers, whose message advises programmers.
+        if "digits" in str(error):  # Python's limit on converting integers, whose message is for programmers.
             raise ValueError("a number has thousands of digits") from None
         raise
 
 
 def read(path: str | os.PathLike[str], *, allow_nan: bool = False) -> Any:
-    """The value of a JSON file. Raises OSError, and ValueError as `parse`."""
+    """The value of a JSON file.
+
+    Args:
+        path: the file.
+        allow_nan: see `parse`.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: the file is not valid JSON.
+    """
     return parse(read_bytes(path), allow_nan=allow_nan)
 
 
 def read_object(path: str | os.PathLike[str], *, allow_nan: bool = False) -> dict[str, Any]:
-    """As `read`, of a file that must hold an object."""
+    """The value of a JSON file that must contain an object; see `read`."""
     content = read(path, allow_nan=allow_nan)
     if not isinstance(content, dict):
         raise ValueError(f"expected a JSON object, found {shown(content)}")
@@ -61,7 +69,7 @@ def read_object(path: str | os.PathLike[str], *, allow_nan: bool = False) -> dic
 
 
 def shown(value: object) -> str:
-    """A value as a message quotes it: JSON, printable, cut to a reasonable length."""
+    """A value as JSON for a message, printable and shortened."""
     try:
         text = printable(json.dumps(value, ensure_ascii=False))
     except (RecursionError, TypeError, ValueError):
@@ -70,7 +78,7 @@ def shown(value: object) -> str:
 
 
 def is_number(value: object) -> bool:
-    """Whether a parsed value is a number (no boolean) that is finite as a float64."""
+    """Whether a parsed value is a number (not a boolean) that is finite as float64."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:
@@ -80,8 +88,7 @@ def is_number(value: object) -> bool:
 
 
 def is_text(value: object) -> bool:
-    """Whether a parsed value is a string that can be written as UTF-8: JSON can spell half of a surrogate pair, which
-    no file can hold."""
+    """Whether a parsed value is a string that can be encoded as UTF-8; JSON escapes can contain lone surrogates."""
     if not isinstance(value, str):
         return False
     try:
@@ -97,10 +104,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"key {shown(key)} is there twice in one object")
+                raise ValueError(f"key {shown(key)} appears twice in one object")
             seen.add(key)
     return made
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")

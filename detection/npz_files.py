@@ -1,10 +1,9 @@
-"""Arrays out of an .npz, whatever its bytes: what is asked for, of plain numbers or text, in memory that the file's
-size bounds.
+"""Safe reader of untrusted .npz files: arrays of numbers or text, with memory bounded by the size of the file.
 
-`numpy.load` believes what a file says of itself: it allocates the shape that a header names before it looks for the
-data, unpacks whatever a compressed member grows to, and lets out the errors of several parsers. Here the header is one
-pattern, the data must have exactly the length that the header says, and what the arrays take in all is limited before
-anything is unpacked. Members that nobody asks for are not looked at.
+`numpy.load` trusts the file: it allocates the shape that a header names before it looks for the data, decompresses
+members of any size, and raises the errors of several parsers. Here the header must match a regular expression, the data
+must have exactly the length that the header implies, and the total size is limited before anything is decompressed.
+Members that are not requested are ignored.
 """
 
 from __future__ import annotations
@@ -25,23 +24,22 @@ _HEADER = re.compile(
 )
 _LONGEST_HEADER = 1 << 16
 _LOCAL_HEADER = 30  # bytes of a zip member's own header before its name
-_KINDS = "biufUS"  # booleans, integers, floats, text; nothing that would have to be unpickled
+_KINDS = "biufUS"  # booleans, integers, floats, text; no types that need pickle
 _LAST_CHARACTER = 0x10FFFF
-# A packed array may be larger than its file: 100 times covers what real data do (deflate packs zeros 1032 to 1), the
-# constant covers small files.
+# Limit on the size of decompressed arrays: a ratio to the file's size that real data do not exceed (deflate compresses
+# zeros 1032 to 1), plus a constant for small files.
 _RATIO, _ALWAYS = 100, 64 << 20
 
 
 class Stored(NamedTuple):
-    """Where the data of an array lie in the file as they lie in memory: float32, C order, neither packed nor
-    swapped."""
+    """Position of an array that can be mapped into memory: float32, C order, uncompressed, native byte order."""
 
     start: int
     shape: tuple[int, ...]
 
 
 class NpzFile(NamedTuple):
-    """The arrays that were asked for and are there, the names of all, and those that can be mapped instead of read."""
+    """The requested arrays that exist, the names of all arrays, and the positions of arrays that can be mapped."""
 
     arrays: dict[str, np.ndarray]
     names: tuple[str, ...]
@@ -59,36 +57,37 @@ class _Header(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def read(stream: BinaryIO, wanted: Iterable[str], mapped: Iterable[str] = ()) -> NpzFile:
-    """Reads some arrays of an .npz.
+def read(stream: BinaryIO, names: Iterable[str], mapped: Iterable[str] = ()) -> NpzFile:
+    """Reads arrays of an .npz file.
 
     Args:
         stream: open for reading, seekable.
-        wanted: names to read, where they are there.
-        mapped: names of `wanted` whose data are not read where they can be mapped; they are in `stored` then.
+        names: arrays to read; names that are not in the file are skipped.
+        mapped: those of `names` that need not be read if they can be mapped; their positions are then in `stored`.
 
     Raises:
-        ValueError: one line, without the file's name. OSError: the stream cannot be read.
+        ValueError: the file is not valid; the message is one line without the file's name.
+        OSError: the stream cannot be read.
     """
     try:
         with zipfile.ZipFile(stream) as archive:
-            return _read(archive, stream, tuple(wanted), frozenset(mapped))
+            return _read(archive, stream, tuple(names), frozenset(mapped))
     except (OSError, ValueError):
         raise
-    # zipfile and zlib have no common error, and what damaged bytes make of them is more than they document.
+    # zipfile and zlib have no common base error, and damaged files raise more than they document.
     except Exception as error:
         raise ValueError(f"the archive is damaged: {error or type(error).__name__}") from error
 
 
-def _read(archive: zipfile.ZipFile, stream: BinaryIO, wanted: tuple[str, ...], mapped: frozenset[str]) -> NpzFile:
+def _read(archive: zipfile.ZipFile, stream: BinaryIO, names: tuple[str, ...], mapped: frozenset[str]) -> NpzFile:
     size = stream.seek(0, os.SEEK_END)
     members: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
         name = member.filename.removesuffix(".npy")
         if name in members:
-            raise ValueError(f"{name!r} is there twice")
+            raise ValueError(f"the archive has two members {name!r}")
         members[name] = member
-    headers = {name: _header(archive, name, members[name]) for name in wanted if name in members}
+    headers = {name: _header(archive, name, members[name]) for name in names if name in members}
     stored = {
         name: found
         for name in mapped & headers.keys()
@@ -97,26 +96,25 @@ def _read(archive: zipfile.ZipFile, stream: BinaryIO, wanted: tuple[str, ...], m
     packed = [name for name in headers if name not in stored]
     total = sum(headers[name].data_bytes for name in packed)
     if total > _ALWAYS + _RATIO * size:
-        raise ValueError(f"its arrays would take {total >> 20} MiB, unpacked from a file of {size} bytes")
+        raise ValueError(f"its arrays would take {total >> 20} MiB, decompressed from a file of {size} bytes")
     arrays = {name: _array(archive, name, members[name], headers[name]) for name in packed}
     return NpzFile(arrays, tuple(sorted(members)), stored)
 
 
 def _header(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> _Header:
-    """Raises ValueError unless the member is an array of a plain type whose data have the length that they should
-    have."""
+    """Reads the header of a member; raises ValueError unless it is a plain array whose data have the right length."""
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{name!r} is packed by method {member.compress_type}, which numpy does not write")
+        raise ValueError(f"{name!r} is compressed with method {member.compress_type}, which numpy does not write")
     with archive.open(member) as data:
         magic = data.read(8)
         if len(magic) < 8 or magic[:6] != b"\x93NUMPY" or magic[6] not in (1, 2, 3):
-            raise ValueError(f"{name!r} is no array of numpy")
+            raise ValueError(f"{name!r} is not a numpy array")
         length = int.from_bytes(data.read(2 if magic[6] == 1 else 4), "little")
         text = data.read(min(length, _LONGEST_HEADER)).decode("latin-1")
     before = (10 if magic[6] == 1 else 12) + length
     match = _HEADER.fullmatch(text)
     if match is None:
-        raise ValueError(f"{name!r} has no header of a plain array, but {' '.join(text.split())[:60]!r}")
+        raise ValueError(f"{name!r} does not have the header of a plain array: {' '.join(text.split())[:60]!r}")
     try:
         dtype = np.dtype(match[1])
     except (TypeError, ValueError):
@@ -131,7 +129,7 @@ def _header(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> _He
     )
     if header.data_bytes != member.file_size - before:
         raise ValueError(
-            f"{name!r} has {member.file_size - before} bytes of data, but its shape {header.shape} takes"
+            f"{name!r} has {member.file_size - before} bytes of data, but its shape {header.shape} needs"
             f" {header.data_bytes}"
         )
     return header
@@ -152,22 +150,22 @@ def _array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo, header:
     with archive.open(member) as data:
         data.read(header.length)
         content = data.read(header.data_bytes)
-        data.read(1)  # The end, where the checksum is compared.
+        data.read(1)  # Reading the end verifies the checksum.
     if len(content) != header.data_bytes:
         raise ValueError(f"{name!r} ends early")
     if not header.data_bytes:
         return np.zeros(header.shape, header.dtype)
-    # Of numbers beyond Unicode numpy makes strings all the same, and an internal error when they are looked at.
+    # numpy accepts code points beyond Unicode, but fails with an internal error when the strings are used.
     if (
         header.dtype.kind == "U"
         and np.frombuffer(content, header.dtype.byteorder.replace("|", "=") + "u4").max() > _LAST_CHARACTER
     ):
-        raise ValueError(f"{name!r} has values that are no characters")
+        raise ValueError(f"{name!r} has values that are not Unicode characters")
     return np.frombuffer(content, header.dtype).reshape(header.shape, order="F" if header.is_fortran else "C")
 
 
 def texts(arrays: dict[str, np.ndarray], name: str) -> tuple[str, ...]:
-    """A list of names: text, or bytes that are UTF-8, or integers. Raises ValueError."""
+    """A list of names, from text, UTF-8 bytes or integers; raises ValueError for any other array."""
     array = arrays[name]
     if array.ndim != 1 or array.dtype.kind not in "USiu":
         raise ValueError(f"{name!r} has {array.dtype} values of shape {array.shape}; expected a list of names")
@@ -175,7 +173,7 @@ def texts(arrays: dict[str, np.ndarray], name: str) -> tuple[str, ...]:
 
 
 def integers(arrays: dict[str, np.ndarray], name: str, dtype: type[np.integer]) -> np.ndarray:
-    """Whole numbers, of whatever type, as `dtype`. Raises ValueError where they are none, or it cannot hold one."""
+    """Whole numbers of any type as `dtype`; raises ValueError for other values and for values out of its range."""
     array = arrays[name]
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{name!r} has {array.dtype} values; expected integers")
@@ -190,7 +188,7 @@ def integers(arrays: dict[str, np.ndarray], name: str, dtype: type[np.integer]) 
 
 
 def floats(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """Numbers as float32; what that cannot hold becomes infinite. Raises ValueError where they are none."""
+    """Numbers as float32, infinite where they are out of range; raises ValueError for values that are not numbers."""
     array = arrays[name]
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{name!r} has {array.dtype} values; expected numbers")

@@ -1,12 +1,12 @@
-"""How a path that may be a pattern is read: by this one function, whoever reads it (the check of a config, training,
-evaluation, proposals, images, records to validate, models of an ensemble), so that what one of them finds the others
-find too.
+"""Expands file patterns in paths, in the same way for every reader of paths.
 
-A part of a path that names an existing file or folder is that file or folder, whatever characters it holds:
-`data[1]/train.record` is no pattern where there is a folder called `data[1]`. In every other part `*` stands for any
-characters, `?` for one, `[ab]` for one of these, `[!ab]` for one that is none of these; `**`, as a whole part, for any
-folders, however deep. None of them stands for a dot at the beginning of a name. `~` and `$HOME` are what a shell
-replaces; here they are characters like any other. What begins like `gs://` is left to TensorFlow.
+Readers are the config check, training, evaluation, proposals, images, record validation and ensembles.
+
+A part of a path that names an existing file or folder is taken literally, whatever characters it contains:
+`data[1]/train.record` is no pattern if a folder `data[1]` exists. In every other part `*` matches any characters, `?`
+one character, `[ab]` one of these characters and `[!ab]` one other character; `**` as a whole part matches any number
+of folders. No wildcard matches a dot at the beginning of a name. `~` and `$HOME` are not expanded. Paths such as
+`gs://...` are expanded by TensorFlow.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _CURLY = str.maketrans(
 
 
 def is_remote(path: str) -> bool:
-    """gs://..., hdfs://...: only TensorFlow can look there."""
+    """Whether the path is a URL such as gs://... or hdfs://..., which only TensorFlow can read."""
     return "://" in path
 
 
 def expand(pattern: str) -> list[str]:
-    """Files and folders that a pattern names, sorted; empty where there are none.
+    """Existing files and folders that match a pattern, sorted.
 
     Raises:
-        tf.errors.OpError: from TensorFlow, where a remote pattern cannot be listed.
+        tf.errors.OpError: a remote pattern cannot be listed.
     """
     if is_remote(pattern):
         import tensorflow as tf
@@ -45,12 +45,17 @@ def expand(pattern: str) -> list[str]:
     return sorted(dict.fromkeys(_below(root, [part for part in pattern[len(root) :].split("/") if part])))
 
 
-# What a text config makes of \train, \new, \data\records ... in a path of Windows.
+# Characters that a text config reads from \train, \new, \records ... in a Windows path.
 _ESCAPES = str.maketrans({"\a": "/a", "\b": "/b", "\f": "/f", "\n": "/n", "\r": "/r", "\t": "/t", "\v": "/v"})
 
 
 def hint(pattern: str, field: str = "") -> str:
-    """What to do about a local pattern that names nothing; `field` is where it was written."""
+    """How to fix a pattern that matches no file.
+
+    Args:
+        pattern: as written.
+        field: the config field it was written in, or "".
+    """
     if not pattern.strip():
         return "the path is empty; name the file"
     if is_remote(pattern):
@@ -64,21 +69,27 @@ def hint(pattern: str, field: str = "") -> str:
     escaped = pattern.rstrip().translate(_ESCAPES)
     if escaped != pattern.rstrip():
         written = escaped.replace("\\", "/")
-        return f"a backslash in it began a code, such as \\t for a tab; separate folders by /: {written!r}"
+        return (
+            f"a backslash in the path was read as an escape sequence, such as \\t for a tab; write {written!r}, with /"
+            " between folders"
+        )
     straight, forward, bare = pattern.translate(_CURLY), pattern.replace("\\", "/"), pattern.strip()
     if straight != pattern:
-        return f"the path holds curly quotes; write {straight!r}, with straight quotes around it"
+        return f"the path contains curly quotes; write {straight!r}, with straight quotes around it"
     if bare != pattern:
-        return f"the path begins or ends with blanks; write {bare!r}"
+        return f"the path begins or ends with whitespace; write {bare!r}"
     if pattern.startswith("~") or "$" in pattern:
         whole = os.path.expandvars(os.path.expanduser(pattern))
         if whole != pattern:
-            return f"~ and $VARIABLES are not replaced in paths; write {whole!r}"
+            return f"~ and $VARIABLES are not expanded in paths; write {whole!r}"
     if forward != pattern:
         return (
-            f"folders are separated by /, not by backslashes; {'did you mean' if expand(forward) else 'write'}"
+            f"separate folders with /, not with backslashes; {'did you mean' if expand(forward) else 'write'}"
             f" {forward!r}" + "?" * bool(expand(forward))
         )
+    pieces = [piece.strip() for piece in pattern.split(",")]
+    if len(pieces) > 1 and all(piece and expand(piece) for piece in pieces):
+        return f"these are several paths in one value; write each as a value of its own: {', '.join(map(repr, pieces))}"
     folder = os.path.dirname(pattern) or "."
     if not expand(folder):
         return f"there is no folder {folder!r}" + ("" if os.path.isabs(folder) else f" in {os.getcwd()!r}")
@@ -86,7 +97,7 @@ def hint(pattern: str, field: str = "") -> str:
 
 
 def _below(base: str, parts: list[str]) -> Iterator[str]:
-    """What `parts` name below the folder `base` (empty: the working directory), unsorted."""
+    """Existing paths that match `parts` below the folder `base` (empty: the working directory), unsorted."""
     if not parts:
         yield base
         return
@@ -104,7 +115,7 @@ def _below(base: str, parts: list[str]) -> Iterator[str]:
 
 
 def _entries(folder: str, pattern: str) -> Iterator[str]:
-    """Entries of a folder whose names match; a folder that cannot be listed has none."""
+    """Entries of a folder whose names match a pattern; none if the folder cannot be listed."""
     matches = re.compile(fnmatch.translate(pattern)).match
     try:
         names = os.listdir(folder or ".")
@@ -116,7 +127,7 @@ def _entries(folder: str, pattern: str) -> Iterator[str]:
 
 
 def _folders(base: str) -> Iterator[str]:
-    """`base` and all folders below it, each once, however many links lead to it."""
+    """`base` and all folders below it, each once even if several links lead to it."""
     seen: set[tuple[int, int]] = set()
     waiting = [base]
     while waiting:

@@ -1,11 +1,10 @@
-"""The contract: what a config becomes (`Pipeline`), and what every meta-architecture is to the rest of the package
-(`Detector`).
+"""`Pipeline`, the objects built from a config, and `Detector`, the interface that every meta-architecture implements.
 
-    pipeline = builders.pipeline.load("pipeline.config")
-    detector = pipeline.detector("model_dir")            # new, with the weights of the newest checkpoint
-    predictions = detector.predict(batch, groundtruth, training=True)
-    losses = detector.loss(predictions, groundtruth)
-    detections = detector.postprocess(predictions, batch.true_shapes)
+pipeline = builders.pipeline.load("pipeline.config")
+detector = pipeline.detector("model_dir")            # new, with the weights of the newest checkpoint
+predictions = detector.predict(batch, groundtruth, training=True)
+losses = detector.loss(predictions, groundtruth)
+detections = detector.postprocess(predictions, batch.true_shapes)
 """
 
 from __future__ import annotations
@@ -31,51 +30,55 @@ from detection.types import Category, Detections, Example, Groundtruth, ImageBat
 
 
 class Predictions(Protocol):
-    """What `predict` returns, a structure of tensors: `types.DensePredictions`, `types.RegionPredictions` or
-    `types.CenterPredictions`."""
+    """Structure of tensors that `Detector.predict` returns.
+
+    It is one of `types.DensePredictions`, `types.RegionPredictions` and `types.CenterPredictions`.
+    """
 
     @property
     def images(self) -> tf.Tensor:
-        """float32 [B, H, W, 3], as scaled for the network."""
+        """Input images scaled for the network, float32 [B, H, W, 3]."""
 
     @property
     def feature_maps(self) -> tuple[tf.Tensor, ...]:
-        """float32 [B, h, w, c] each."""
+        """Feature maps of the extractor, float32 [B, h, w, c] each."""
 
     def raw(self) -> dict[str, tf.Tensor]:
-        """What postprocessing takes, by name."""
+        """Inputs of postprocessing, by name."""
 
     def stage_border(self) -> dict[str, tf.Tensor]:
-        """What the first stage hands to the second, by name; empty where there is one stage."""
+        """Tensors passed from the first stage to the second, by name; empty for a single-stage detector."""
 
 
 @runtime_checkable
 class Detector(Protocol):
-    """What every meta-architecture provides. It is a `keras.layers.Layer` that is used by its verbs, never called: so
-    its parts' variables stand at the root, under their checkpoint names.
+    """Interface of every meta-architecture.
 
-    Nothing is remembered between verbs: `loss` and `postprocess` take what `predict` returned. `training` changes
-    numbers, never the kind of a structure.
+    A detector is a `keras.layers.Layer` that is used through the methods below and never called. Its parts' variables
+    are therefore created at the root, under their checkpoint names.
+
+    No state is kept between methods: `loss` and `postprocess` take what `predict` returned. `training` changes values,
+    never the type of a structure.
     """
 
-    name: str  # of the meta-architecture
-    num_classes: int  # foreground classes K
+    name: str  # name of the meta-architecture
+    num_classes: int  # number of foreground classes, K
 
     @property
     def variables(self) -> Sequence[tf.Variable]:
-        """All of them, each with a `path`, its name in checkpoints."""
+        """All variables, each with a `path`, its name in checkpoints."""
 
     @property
     def trainable_variables(self) -> Sequence[tf.Variable]:
-        """Those that gradients move."""
+        """Variables that are updated by gradients."""
 
     @property
     def non_trainable_variables(self) -> Sequence[tf.Variable]:
-        """The others: averages of batch normalisation, state of random generators."""
+        """The other variables: averages of batch normalisation, state of random generators."""
 
     @property
     def anchors_per_cell(self) -> tuple[int, ...]:
-        """Anchors a cell of each feature map; empty where there are no anchors."""
+        """Number of anchors per cell of each feature map; empty for a detector without anchors."""
 
     @property
     def takes_proposals(self) -> bool:
@@ -83,38 +86,51 @@ class Detector(Protocol):
 
     @property
     def measures_targets(self) -> bool:
-        """Whether `measure_targets` is to be called on the training data, once, before the first step."""
+        """Whether `measure_targets` must be called once on the training data before the first step."""
 
     def build_weights(self) -> None:
-        """Creates every variable; nothing where they are there already."""
+        """Creates all variables; does nothing if they exist already."""
 
     def predict(self, batch: ImageBatch, groundtruth: Groundtruth | None = None, training: bool = False) -> Predictions:
-        """Everything that `loss` and `postprocess` need. With groundtruth in training, what is learnt from may be
-        sampled here."""
+        """Runs the network.
+
+        Args:
+            batch: images, and proposals if `takes_proposals`.
+            groundtruth: in training, a detector may use it to sample what it learns from.
+            training: whether batch normalisation, dropout and sampling work as in training.
+
+        Returns:
+            Everything that `loss` and `postprocess` need.
+        """
 
     def loss(self, predictions: Predictions, groundtruth: Groundtruth) -> dict[str, tf.Tensor]:
-        """Weighted losses by TensorBoard tag, scalars; regularisation is apart."""
+        """Weighted scalar losses by TensorBoard tag, without regularisation."""
 
     def regularization_loss(self) -> tf.Tensor:
         """Sum of the penalties of all kernels, scalar."""
 
     def postprocess(self, predictions: Predictions, true_shapes: tf.Tensor) -> Detections:
-        """Decoded, suppressed, clipped and normalised boxes. true_shapes int32 [B, 2]."""
+        """Decodes boxes, suppresses duplicates, clips and normalises; `true_shapes` is int32 [B, 2]."""
 
     def object_keys(self) -> Mapping[str, tf.Variable]:
-        """The variables by the keys that object-based checkpoints of the TF Object Detection API have for them; empty
-        where no such checkpoint of the meta-architecture can be read."""
+        """Variables by their keys in object-based checkpoints of the TF Object Detection API.
+
+        Empty if no such checkpoint of the meta-architecture can be read.
+        """
 
     def measure_targets(self, examples: Iterable[Example]) -> tf.Tensor:
-        """Fits what depends on the training data but has no gradient; returns the boxes seen of each class, float32
-        [K], all 0 where nothing is measured."""
+        """Fits variables that depend on the training data but have no gradient.
+
+        Returns:
+            Number of boxes seen of each class, float32 [K]; all 0 if nothing is measured.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
 class Pipeline:
     """Everything a config describes. Parts that it does not describe are None or empty."""
 
-    make_detector: Callable[[], Detector]  # a new one at every call, still without variables
+    make_detector: Callable[[], Detector]  # returns a new detector without variables at every call
     resizer: Resizer
     categories: tuple[Category, ...]
     train: TrainSettings | None
@@ -122,33 +138,34 @@ class Pipeline:
     augmentations: tuple[Augmentation, ...]
     evaluate: EvalSettings
     eval_inputs: tuple[InputOptions, ...]
-    text: str  # the config itself, as it is saved beside what it made
-    source: str = ""  # the file that it was read from, for messages
+    text: str  # the config as text, as saved in model directories and exports
+    source: str = ""  # the file the config was read from, for messages
+    channels: int = 3  # of images: red, green, blue and any additional ones
 
     @property
     def eval_input(self) -> InputOptions | None:
-        """The input that is evaluated while training goes on: the first, as in the TF Object Detection API."""
+        """The input that is evaluated during training: the first one, as in the TF Object Detection API."""
         return self.eval_inputs[0] if self.eval_inputs else None
 
     @property
     def eval_resizer(self) -> Resizer:
-        """What evaluation gives images their size with."""
+        """The resizer used by evaluation."""
         return self.resizer if self.evaluate.resize else IdentityResizer()
 
     @property
     def eval_categories(self) -> tuple[Category, ...]:
-        """What the evaluation input calls the classes that the detector has, as in the TF Object Detection API."""
+        """The detector's classes as the evaluation input names them, as in the TF Object Detection API."""
         options = self.eval_input
         if options is None or not options.categories:
             return self.categories
         return tuple(category for category in options.categories if category.id <= (options.num_classes or category.id))
 
     def detector(self, checkpoint: str | os.PathLike[str] | None = None, *, allow_unused: bool = False) -> Detector:
-        """A new detector with its variables; to be made under the distribution strategy's scope, if there is one.
+        """A new detector with its variables. Call it inside the distribution strategy's scope, if there is one.
 
         Args:
-            checkpoint: where its weights come from, as of `restore`; None leaves the initial ones.
-            allow_unused: as of `restore`.
+            checkpoint: source of the weights, see `restore`; None keeps the initial weights.
+            allow_unused: see `restore`.
 
         Raises:
             ConfigError: the detector cannot be built, or the checkpoint does not fit.
@@ -165,7 +182,7 @@ class Pipeline:
         except DetectionError as error:  # Builders know fields, not files.
             raise in_file(self.source, error) from error
         except (ValueError, OverflowError, MemoryError, tf.errors.OpError) as error:
-            # Sizes that only TensorFlow finds not to go together.
+            # Sizes whose mismatch only TensorFlow notices.
             logging.debug("%s", self.source, exc_info=True)
             reason = first_line(error)
             where = self.source or "the config"
@@ -176,17 +193,18 @@ class Pipeline:
         return detector
 
     def with_data(self, training: Source | None = None, evaluation: Source | None = None) -> Pipeline:
-        """A pipeline that trains, or is evaluated, on data from Python instead of the config's record files.
+        """A copy of this pipeline that reads its data from Python objects instead of the config's record files.
 
-        What the config says of its input readers besides their paths still holds; where it has no reader, the defaults
-        of an input reader do.
+        All settings of the config's input readers except their paths still apply; without a reader in the config the
+        defaults of an input reader apply.
 
         Args:
-            training, evaluation: (image, boxes, classes) from a list, from a function that returns an iterator of one
-                epoch, or from a data set, see `data.reading.python_data`; None keeps what the pipeline reads.
+            training: (image, boxes, classes) from a list, from a function that returns an iterator over one epoch, or
+                from a `tf.data.Dataset`, see `data.reading.python_data`; None keeps the current training data.
+            evaluation: the same for the evaluation data.
 
         Raises:
-            DataError: the data is none of these.
+            DataError: the data has none of these forms.
         """
         changes: dict[str, object] = {}
         if training is not None:
@@ -209,19 +227,21 @@ class Pipeline:
         )
 
     def restore(self, detector: Detector, checkpoint: str | os.PathLike[str], *, allow_unused: bool = False) -> int:
-        """Fills a detector of this pipeline from a checkpoint: its moving averages where
-        eval_config.use_moving_averages says so. Warns of a config beside the checkpoint that makes another model.
+        """Loads a checkpoint into a detector of this pipeline.
+
+        Moving averages are loaded if eval_config.use_moving_averages is set. Logs a warning if the config saved next to
+        the checkpoint describes a different model.
 
         Args:
-            detector: with its variables.
+            detector: a detector whose variables have been created.
             checkpoint: a prefix, a file of a checkpoint, or a folder (its newest checkpoint).
-            allow_unused: only warn of weights in the checkpoint that the model has no place for.
+            allow_unused: only log a warning if the checkpoint has weights that the model does not use.
 
         Returns:
             The checkpoint's global step; 0 if it has none.
 
         Raises:
-            ConfigError: unreadable, or of another network. Nothing is assigned then.
+            ConfigError: the checkpoint cannot be read or belongs to another network; no variable has been changed.
         """
         prefix = checkpoint_files.locate(checkpoint)
         _warn_of_another_config(os.path.dirname(prefix), self.text)
@@ -229,13 +249,13 @@ class Pipeline:
 
 
 def _reading(options: InputOptions, source: Source, name: str) -> InputOptions:
-    """The same reader for other data."""
+    """The same reader options with data from Python."""
     data = PythonData(source, name, options.categories, options.shuffle_buffer_size)
     return dataclasses.replace(options, paths=(), weights=(), python=data)
 
 
 @functools.lru_cache(maxsize=64)
 def _warn_of_another_config(folder: str, text: str) -> None:
-    """Once a folder: those who wait for checkpoints read many."""
+    """Warns once per folder, since evaluation during training reads many checkpoints of one folder."""
     if said := beside.differences(os.path.join(folder, rotation.NAME), text):
         logging.warning("%s: %s", folder or ".", said)

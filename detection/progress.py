@@ -1,9 +1,9 @@
-"""One line about work under way: how far, how fast, how long still.
+"""Progress lines with count, rate and estimated time of arrival.
 
     train  12000/50000 (24%)  3.4 step/s  ETA 3:06:12  loss 1.234  lr 0.004
 
-On a terminal the line stays in place and is redrawn a few times a second; in a file or a pipe a new line appears every
-`every` seconds, and one at the end, so that a log of a night stays short.
+On a terminal the line is redrawn in place a few times a second. In a file or a pipe a new line is written every `every`
+seconds and at the end, so that logs stay short.
 """
 
 from __future__ import annotations
@@ -21,22 +21,21 @@ from detection.errors import visible
 _T = TypeVar("_T")
 _REDRAW_SECONDS = 0.2  # on a terminal
 _SECONDS_BETWEEN_LINES = 10.0  # of `counted`, where the stream is not a terminal
-_WINDOW_SECONDS = (
-    60.0  # over which the rate is measured, so that a stop (an evaluation, a checkpoint) is soon forgotten
-)
+# The rate is measured over this window, so that a pause (an evaluation, a checkpoint) affects it only for a short time.
+_WINDOW_SECONDS = 60.0
 
 
 class Progress:
-    """Counts towards a total and says so. Use as a context manager, or call `close` at the end.
+    """Counts units of work and writes a progress line. Use it as a context manager, or call `close` at the end.
 
     Args:
-        total: units of work in all; None if not known, then there is no ETA.
-        unit: what is counted, in the singular, e.g. `step` or `image`.
-        label: what is being done, at the start of the line.
-        start: units done by earlier runs; they count towards the total, not for the rate.
-        every: seconds between two lines where the stream is not a terminal.
-        stream: where to; None takes standard error. A stream that cannot say whether it is a terminal counts as none.
-        clock: seconds, rising.
+        total: total units of work; None if unknown, then no ETA is shown.
+        unit: name of a unit, in the singular, such as `step` or `image`.
+        label: name of the work, shown at the start of the line.
+        start: units done by earlier runs; they count towards the total but not towards the rate.
+        every: seconds between two lines if the stream is not a terminal.
+        stream: output; None uses standard error. A stream without `isatty` counts as no terminal.
+        clock: returns monotonic seconds.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class Progress:
         self._terminal = bool(getattr(self._stream, "isatty", lambda: False)())
         self._interval = _REDRAW_SECONDS if self._terminal else every
         self._started = self._shown = clock()
-        # The first unit is not measured: it holds tracing, compiling and filling buffers.
+        # The first unit is not measured, since it includes tracing, compiling and filling buffers.
         self._history: deque[tuple[float, int]] = deque()
         self._fields: dict[str, str] = {}
         self._width = 0
@@ -63,12 +62,12 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """Units done, those of earlier runs included."""
+        """Units done, including those of earlier runs."""
         return self._done
 
     @property
     def rate(self) -> float | None:
-        """Units a second over the last minute; None before two updates."""
+        """Units per second over the last minute; None before two updates."""
         if len(self._history) < 2:
             return None
         (first, begun), (last, done) = self._history[0], self._history[-1]
@@ -76,11 +75,11 @@ class Progress:
 
     @property
     def remaining_seconds(self) -> float | None:
-        """Seconds to go at the present rate; None where rate or total is not known."""
+        """Estimated remaining seconds at the current rate; None if the rate or the total is unknown."""
         return None if self._total is None or not self.rate else max(self._total - self._done, 0) / self.rate
 
     def update(self, units: int = 1, **fields: float | str) -> None:
-        """Counts `units` more; `fields` (e.g. loss=1.5) are shown behind the ETA until given anew."""
+        """Adds `units` to the count; `fields` such as loss=1.5 are shown after the ETA until they are replaced."""
         self._done += units
         self._fields |= {name: value if isinstance(value, str) else f"{value:.4g}" for name, value in fields.items()}
         now = self._clock()
@@ -92,7 +91,7 @@ class Progress:
             self._show(self.line())
 
     def line(self) -> str:
-        """What is shown at present."""
+        """The current progress line."""
         count = f"{self._done}" if self._total is None else f"{self._done}/{self._total}"
         share = f" ({100 * self._done // self._total}%)" if self._total else ""
         parts = [self._label, count + (share or f" {self._unit}s")]
@@ -103,13 +102,13 @@ class Progress:
         return "  ".join([*filter(None, parts), *(f"{name} {value}" for name, value in self._fields.items())])
 
     def write(self, text: str) -> None:
-        """Prints a message of its own lines; on a terminal the progress line moves below it."""
+        """Writes a message on lines of its own; on a terminal the progress line moves below it."""
         self._wipe()
         self._stream.write(visible(text if text.endswith("\n") else text + "\n"))
         self._stream.flush()
 
     def close(self) -> None:
-        """Shows the last state, with the time taken in all, and ends the line."""
+        """Writes the last progress line with the total time."""
         if self._closed:
             return
         self._closed = True
@@ -142,14 +141,14 @@ class Progress:
 
 
 def counted(items: Iterable[_T], total: int, label: str, stream: TextIO | None, unit: str = "image") -> Iterator[_T]:
-    """Yields `items`, telling `stream` how far they are.
+    """Yields `items` and writes progress lines to `stream`.
 
     Args:
-        items: what is worked on.
-        total: how many there are; 0 if nobody knows.
-        label: what is being done.
-        stream: None for silence.
-        unit: what an item is, in the singular.
+        items: units of work.
+        total: number of items; 0 if unknown.
+        label: name of the work.
+        stream: output; None writes no progress.
+        unit: name of an item, in the singular.
     """
     if stream is None:
         yield from items
@@ -161,7 +160,7 @@ def counted(items: Iterable[_T], total: int, label: str, stream: TextIO | None, 
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read them: 0:07, 12:30, 3:06:12, 2 d 03:00:00."""
+    """Formats seconds as 0:07, 12:30, 3:06:12 or 2 d 03:00:00."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)

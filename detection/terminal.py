@@ -1,5 +1,4 @@
-"""What commands print, for people: names in tables and messages come from data, and none of them may act on the
-terminal that shows it."""
+"""Output streams that escape control characters, since names in tables and messages come from data."""
 
 from __future__ import annotations
 
@@ -10,22 +9,22 @@ from detection.errors import visible
 
 
 class Escaped:
-    """A stream on which control characters are shown as their escapes, but tabs and the ends of lines.
+    """A text stream that writes control characters as escapes, except tabs and line breaks.
 
-    So is what the stream's encoding cannot hold, such as half of a surrogate pair in a file's name, which otherwise
-    would be an error.
+    Characters that the stream's encoding cannot represent, such as a lone surrogate in a file name, are escaped as well
+    instead of raising an error.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """As `TextIO.write`."""
+        """See `TextIO.write`."""
         encoding = self._stream.encoding or "utf-8"
         return self._stream.write(visible(text).encode(encoding, "backslashreplace").decode(encoding))
 
     def writelines(self, lines: Iterable[str]) -> None:
-        """As `TextIO.writelines`."""
+        """See `TextIO.writelines`."""
         for line in lines:
             self.write(line)
 

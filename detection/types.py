@@ -1,4 +1,4 @@
-"""Every structure that crosses a file boundary.
+"""The structures of tensors that modules pass to each other.
 
 Shape legend, used in all docstrings and comments:
 
@@ -16,9 +16,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-if (
-    TYPE_CHECKING
-):  # The names stand in annotations only, so tools without tensors (config checks, dataset conversion) start at once.
+# Only annotations use TensorFlow, so commands without tensors (config checks, dataset conversion) start quickly.
+if TYPE_CHECKING:
     import tensorflow as tf
 
 MAX_PIXELS = 100_000_000  # of an image; a larger one would take more than 300 MB decoded
@@ -41,13 +40,15 @@ class ImageBatch(NamedTuple):
 
 
 def is_given(field: tf.Tensor | tuple[()]) -> bool:
-    """Whether an optional field of a structure is there: an empty one is (), or what copying it field by field makes of
-    that, a tensor of no rows."""
+    """Whether an optional field of a structure has a value.
+
+    An empty field is `()`, or a tensor without rows, which `()` becomes when a structure is copied field by field.
+    """
     return not isinstance(field, tuple) and len(field.shape) > 1
 
 
 class Groundtruth(NamedTuple):
-    """What is to be found in a batch. Rows with weight 0 are padding, or boxes to be neither learnt nor punished."""
+    """The labelled boxes of a batch. Rows with weight 0 are padding or ignored boxes, which do not affect the loss."""
 
     boxes: tf.Tensor  # float32 [B, M, 4], pixels; zeros in padding
     classes: tf.Tensor  # int32 [B, M], 0-based; 0 in padding
@@ -56,16 +57,17 @@ class Groundtruth(NamedTuple):
     is_crowd: tf.Tensor  # bool [B, M]
     difficult: tf.Tensor  # bool [B, M]
     areas: tf.Tensor  # float32 [B, M], pixels² of the original image (COCO's size classes)
-    # float32 [B, M, K], 1 for each class of a box that may have several; empty where a box has one
+    # float32 [B, M, K], 1 for each class of a box that may have several, or a score for each, of the background too if
+    # there are K + 1; empty where a box has one
     class_sets: tf.Tensor | tuple[()] = ()
-    # Open Images' marks, empty where no metric asks for them: bool [B, M], a box around several objects that touch;
+    # Open Images labels, empty unless a metric needs them. group_of: bool [B, M], a box around several touching objects
     group_of: tf.Tensor | tuple[()] = ()
-    # bool [B, K], classes of which the labels of the whole image say whether they are in it.
+    # bool [B, K], classes that the image-level labels say are present or absent
     checked: tf.Tensor | tuple[()] = ()
 
 
 class ImageInfo(NamedTuple):
-    """Where the images of a batch come from; travels beside the batch, never into a network."""
+    """Origin of the images of a batch; not an input of the network."""
 
     source_ids: tf.Tensor  # string [B]
     original_shapes: tf.Tensor  # int32 [B, 2], height and width of the decoded image, pixels
@@ -99,11 +101,11 @@ class DensePredictions(NamedTuple):
     images: tf.Tensor  # float32 [B, H, W, 3], as scaled for the network
 
     def raw(self) -> dict[str, tf.Tensor]:
-        """What postprocessing takes, by name."""
+        """Inputs of postprocessing, by name."""
         return {"box_codes": self.box_codes, "class_logits": self.class_logits, "anchors": self.anchors}
 
     def stage_border(self) -> dict[str, tf.Tensor]:
-        """There is one stage."""
+        """Empty, since there is one stage."""
         return {}
 
 
@@ -111,22 +113,21 @@ class RegionPredictions(NamedTuple):
     """Output of a two-stage detector."""
 
     images: tf.Tensor  # float32 [B, H, W, 3], as scaled for the network
-    feature_maps: tuple[tf.Tensor, ...]  # on which regions are classified, one or a pyramid's, float32 [B, h, w, c]
-    rpn: DensePredictions | tuple[()]  # of the region proposal network, K = 1; empty where proposals are given
-    proposals: Proposals  # that were classified
-    targets: Targets | tuple[()]  # of the proposals; empty where no groundtruth was given
-    box_codes: (
-        tf.Tensor
-    )  # float32 [B, P, K, 4], or [B, P, 1, 4] where all classes share a box; relative to the proposals
+    feature_maps: tuple[tf.Tensor, ...]  # one map or a pyramid's, from which regions are cropped; float32 [B, h, w, c]
+    rpn: DensePredictions | tuple[()]  # output of the region proposal network, K = 1; empty if proposals are given
+    proposals: Proposals  # the classified proposals
+    targets: Targets | tuple[()]  # targets of the proposals; empty without groundtruth
+    # Relative to the proposals, float32 [B, P, K, 4], or [B, P, 1, 4] if all classes share a box.
+    box_codes: tf.Tensor
     class_logits: tf.Tensor  # float32 [B, P, K + 1]
 
     def raw(self) -> dict[str, tf.Tensor]:
-        """What postprocessing takes, by name."""
+        """Inputs of postprocessing, by name."""
         proposals = {f"proposal_{field}": tensor for field, tensor in self.proposals._asdict().items()}
         return {"box_codes": self.box_codes, "class_logits": self.class_logits, **proposals}
 
     def stage_border(self) -> dict[str, tf.Tensor]:
-        """What the first stage hands to the second, by name."""
+        """Tensors passed from the first stage to the second, by name."""
         return {
             **{f"features/{number}": features for number, features in enumerate(self.feature_maps)},
             "proposal_boxes": self.proposals.boxes,
@@ -134,8 +135,11 @@ class RegionPredictions(NamedTuple):
 
 
 class CenterPredictions(NamedTuple):
-    """Output of a detector that finds objects as points. Maps have stride 4; extractors with several outputs give one
-    map of each kind an output, all of them are learnt from and the last ones count."""
+    """Output of a detector that finds objects as points, on maps of stride 4.
+
+    An extractor with several outputs gives one map of each kind per output. All of them are trained; only the last ones
+    are used for detection.
+    """
 
     center_logits: tuple[tf.Tensor, ...]  # float32 [B, h, w, K] each
     sizes: tuple[tf.Tensor, ...]  # float32 [B, h, w, 2] each, height and width of the box, cells
@@ -145,11 +149,11 @@ class CenterPredictions(NamedTuple):
     images: tf.Tensor  # float32 [B, H, W, 3], as scaled for the network
 
     def raw(self) -> dict[str, tf.Tensor]:
-        """What postprocessing takes, by name."""
+        """Inputs of postprocessing, by name."""
         return {"center_logits": self.center_logits[-1], "sizes": self.sizes[-1], "offsets": self.offsets[-1]}
 
     def stage_border(self) -> dict[str, tf.Tensor]:
-        """There is one stage."""
+        """Empty, since there is one stage."""
         return {}
 
 
@@ -162,19 +166,21 @@ class Detections(NamedTuple):
     counts: tf.Tensor  # int32 [B], valid rows
     raw_boxes: tf.Tensor  # float32 [B, R, 4], normalised to the true image
     raw_scores: tf.Tensor  # float32 [B, R, K + 1], background first; [B, R, K] of detectors without background
-    rows: tf.Tensor | None = None  # int32 [B, D], which raw box each detection was; 0 in padding
+    rows: tf.Tensor | None = None  # int32 [B, D], index of the raw box of each detection; 0 in padding
+    # Features of each detection, float32 [B, D, h, w, c], if the config asks for them: of the second stage's network,
+    # and of the crops that are its input.
+    box_features: tf.Tensor | None = None
+    cropped_features: tf.Tensor | None = None
 
 
 class Category(NamedTuple):
-    """One entry of a label map, with all that it says: handed on whole, from the label map to metrics, pictures and
-    exports."""
+    """One entry of a label map."""
 
     id: int  # 1-based label id as in records
-    name: str  # what records call it, for example "/m/0bt9lr"
-    display_name: str = ""  # what people call it, for example "dog"; "" where the label map does not say
+    name: str  # name in records, for example "/m/0bt9lr"
+    display_name: str = ""  # name for people, for example "dog"; "" if the label map has none
 
     @property
     def shown(self) -> str:
-        """What metrics, tables, pictures and results call it, as in the TF Object Detection API: display_name where
-        there is one."""
+        """Name in metrics, tables, pictures and results: display_name if set, as in the TF Object Detection API."""
         return self.display_name or self.name

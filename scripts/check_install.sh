@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the project into an empty environment and tries the program there:  bash scripts/check_install.sh [PYTHON]
+# Installs the project into an empty environment and tests the program there:  bash scripts/check_install.sh [PYTHON]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 place=$(mktemp -d)
@@ -7,7 +7,7 @@ trap 'rm -rf "$place"' EXIT
 "${1:-python3}" -m venv "$place/venv"
 bin="$place/venv/bin"
 [ -d "$bin" ] || bin="$place/venv/Scripts" # Windows
-# Built where nothing of the checkout is imported by accident.
+# Run from an empty folder, so that nothing is imported from the checkout.
 "$bin/python" -m pip install --quiet --disable-pip-version-check .
 cd "$place"
 "$bin/detection" --version
@@ -23,4 +23,4 @@ done
 "$bin/detection" evaluate --pipeline_config_path=run/pipeline.config --checkpoint_dir=run >/dev/null
 "$bin/detection" export --pipeline_config_path=run/pipeline.config --trained_checkpoint_dir=run --output_directory=exported >/dev/null
 "$bin/detection" detect --saved_model=exported shapes/test_images --min_score=0 >/dev/null
-echo "installed and tried with $("$bin/python" --version)"
+echo "installed and tested with $("$bin/python" --version)"

@@ -1,5 +1,5 @@
-# Sourced by quickstart.sh and test.sh: a virtual environment in .venv with the project installed in place.
-# Usage: setup_env EXTRAS   (EXTRAS: "" or "[test]"). Leaves $PYTHON set. PYTHON=... in the environment picks the interpreter to start from.
+# Sourced by quickstart.sh and test.sh: creates a virtual environment in .venv and installs the project in editable mode.
+# Usage: setup_env EXTRAS   (EXTRAS: "" or "[test]"). Sets $PYTHON. PYTHON=... in the environment selects the interpreter to use.
 
 find_python() {
   local candidate
@@ -10,7 +10,7 @@ find_python() {
       return
     fi
   done
-  echo "error: Python 3.11, 3.12 or 3.13 is needed and was not found; install one, or name it: PYTHON=/path/to/python bash $0" >&2
+  echo "error: Python 3.11, 3.12 or 3.13 is required and was not found; install one, or specify it: PYTHON=/path/to/python bash $0" >&2
   return 2
 }
 
@@ -18,22 +18,22 @@ setup_env() {
   local extras="$1" base stamp bin
   if [ ! -x .venv/bin/python ] && [ ! -x .venv/Scripts/python.exe ]; then
     base=$(find_python) || exit 2
-    echo "== making .venv with $base"
+    echo "== creating .venv with $base"
     "$base" -m venv .venv || {
-      echo "error: $base cannot make virtual environments; install its venv package (Debian: apt-get install python3-venv)" >&2
+      echo "error: $base cannot create virtual environments; install its venv package (Debian: apt-get install python3-venv)" >&2
       exit 2
     }
   fi
   bin="$PWD/.venv/bin"
   [ -d "$bin" ] || bin="$PWD/.venv/Scripts" # Windows
   PYTHON="$bin/python"
-  # Without an NVIDIA GPU the CPU build of TensorFlow does the same in half the download; it exists for x86-64 Linux.
+  # Without an NVIDIA GPU, use the CPU build of TensorFlow, which is half the download; it exists for x86-64 Linux only.
   if [ "$(uname -sm)" = "Linux x86_64" ] && ! command -v nvidia-smi >/dev/null 2>&1; then
     export DETECTION_TENSORFLOW="${DETECTION_TENSORFLOW:-tensorflow-cpu}"
   fi
   stamp=".venv/installed$extras-$(cat setup.py pyproject.toml protos/*.proto scripts/*.py | cksum | cut -d' ' -f1)"
   if [ ! -e "$stamp" ]; then
-    echo "== installing the project and what it needs into .venv (TensorFlow is large: minutes)"
+    echo "== installing the project and its dependencies into .venv (takes minutes, since TensorFlow is large)"
     "$PYTHON" -m pip install -qq --disable-pip-version-check --upgrade pip || exit 1
     "$PYTHON" -m pip install -qq --disable-pip-version-check --editable ".$extras" || exit 1
     touch "$stamp"

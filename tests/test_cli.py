@@ -1,4 +1,4 @@
-"""What scripts do when they are asked to stop, at every moment; and what a disk that cannot be written looks like."""
+"""Scripts that are asked to stop, at every stage, and disks that cannot be written."""
 
 from __future__ import annotations
 
@@ -76,9 +76,11 @@ def test_a_script_that_only_imports_ends_at_once(tmp_path):
     ends(run(tmp_path, HEAD + "import slow\nprint('too late')\n", slow=STOP), 130, "interrupted")
 
 
-def test_an_import_that_takes_an_exception_for_a_missing_library_is_no_way_past(tmp_path):
-    """Many libraries import others with a bare `except:`; at the start nothing is to be put in order, and the end comes
-    at once."""
+def test_an_import_that_catches_all_exceptions_does_not_lose_the_stop(tmp_path):
+    """Many libraries import others within a bare `except:`.
+
+    During startup nothing needs cleaning up, so the process exits at once.
+    """
     swallow = "try:\n    import slow\nexcept BaseException:\n    print('swallowed')\n"
     text = HEAD + "def main(argv):\n    import swallow\n    print('went on')\ncli.run(main)\n"
     done = run(tmp_path, text, swallow=swallow, slow=STOP)
@@ -90,7 +92,7 @@ def test_an_import_that_takes_an_exception_for_a_missing_library_is_no_way_past(
     ("number", "code", "line"),
     [(2, 130, "interrupted"), (15, 143, "stopped by SIGTERM"), (1, 129, "stopped by SIGHUP: the terminal is closed")],
 )
-def test_work_is_put_in_order(tmp_path, number, code, line):
+def test_work_is_cleaned_up(tmp_path, number, code, line):
     text = (
         HEAD
         + "import os, time\n"
@@ -100,7 +102,7 @@ def test_work_is_put_in_order(tmp_path, number, code, line):
     assert not (tmp_path / "work").exists()
 
 
-def test_an_import_in_the_middle_of_work_is_let_finish(tmp_path):
+def test_an_import_during_work_is_finished_first(tmp_path):
     swallow = "try:\n    import slow\nexcept BaseException:\n    print('swallowed')\n"
     helper = "def help():\n    import swallow\n    import time\n    time.sleep(60)\n"
     text = HEAD + "import os, helper\n" + PUT_IN_ORDER.format(act="helper.help()", tidy="0")
@@ -109,8 +111,8 @@ def test_an_import_in_the_middle_of_work_is_let_finish(tmp_path):
     assert not done.stdout and not (tmp_path / "work").exists()
 
 
-def test_one_that_strikes_in_a_destructor_is_not_lost(tmp_path):
-    """Python cannot pass an exception on from there: it shows a traceback, and the program goes on."""
+def test_a_signal_in_a_destructor_is_not_lost(tmp_path):
+    """Python cannot raise an exception from a destructor: it shows a traceback and continues."""
     thing = (
         "class Thing:\n    def __del__(self):\n        os.kill(os.getpid(), 2)\n        for _ in range(1000): pass\n"
     )
@@ -119,13 +121,13 @@ def test_one_that_strikes_in_a_destructor_is_not_lost(tmp_path):
     assert not (tmp_path / "work").exists()
 
 
-def test_the_second_one_does_not_wait_for_order(tmp_path):
+def test_the_second_signal_exits_at_once(tmp_path):
     stop = "os.kill(os.getpid(), 2); time.sleep(60)"
     text = HEAD + "import os, time\n" + PUT_IN_ORDER.format(act=stop, tidy=stop)
     ends(run(tmp_path, text), 130, "interrupted")
 
 
-def test_one_after_the_work_is_one_line_too(tmp_path):
+def test_a_signal_after_the_work_is_one_line_too(tmp_path):
     late = "atexit.register(lambda: (os.kill(os.getpid(), 2), time.sleep(60)))\n"
     text = HEAD + "import atexit, os, time\n" + late + "cli.run(lambda argv: print('done'))\n"
     done = run(tmp_path, text)
@@ -133,14 +135,14 @@ def test_one_after_the_work_is_one_line_too(tmp_path):
     assert done.stdout == "done\n"
 
 
-def test_threads_at_work_do_not_hold_it_up(tmp_path):
+def test_running_threads_do_not_delay_a_stop(tmp_path):
     pool = "from concurrent.futures import ThreadPoolExecutor\n"
     act = "pool = ThreadPoolExecutor(2); wait = pool.submit(time.sleep, 0.2); os.kill(os.getpid(), 2); wait.result()"
     ends(run(tmp_path, HEAD + "import os, time\n" + pool + PUT_IN_ORDER.format(act=act, tidy="0")), 130, "interrupted")
 
 
-def test_what_is_to_be_ignored_stays_ignored(tmp_path):
-    """A job in the background of a shell, and `nohup`."""
+def test_ignored_signals_stay_ignored(tmp_path):
+    """As in background jobs of a shell, and with `nohup`."""
 
     def ignore() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -159,7 +161,7 @@ def test_a_module_that_is_imported_by_a_test_leaves_signals_alone():
     before = signal.getsignal(signal.SIGINT)
     from detection import cli
 
-    assert signal.getsignal(signal.SIGINT) is before and cli._stops is None
+    assert signal.getsignal(signal.SIGINT) is before and cli._signals is None
 
 
 @pytest.mark.parametrize(
@@ -173,13 +175,13 @@ def test_a_module_that_is_imported_by_a_test_leaves_signals_alone():
         ("open('script.py/a', 'w')", "error: script.py/a: not a directory"),
     ],
 )
-def test_a_place_that_cannot_be_used_is_one_line(tmp_path, act, line):
+def test_an_unusable_path_is_one_line(tmp_path, act, line):
     done = run(tmp_path, HEAD + f"def main(argv):\n    {act}\ncli.run(main)\n")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and done.stderr.startswith(line), done.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_standard_output_that_is_full_is_one_line(tmp_path):
+def test_a_full_standard_output_is_one_line(tmp_path):
     (tmp_path / "script.py").write_text(HEAD + "cli.run(lambda argv: print('x' * 100))\n")
     with open("/dev/full", "w") as full:
         command = [sys.executable, str(tmp_path / "script.py")]
@@ -196,7 +198,7 @@ def test_a_bug_stays_a_traceback(tmp_path):
 
 
 def console_script(tmp_path: Path) -> list[str]:
-    """What pip writes for an entry point."""
+    """The script that pip writes for an entry point."""
     program = tmp_path / "detection"
     program.write_text(
         "import sys\nfrom detection.commands.entry import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
@@ -206,7 +208,7 @@ def console_script(tmp_path: Path) -> list[str]:
 
 @pytest.mark.parametrize("module", [False, True])
 def test_the_entry_point_handles_ctrl_c_while_it_imports(tmp_path, module):
-    """absl is the first thing that is imported behind the handler."""
+    """absl is the first import after the handler."""
     (tmp_path / "absl.py").write_text(STOP)
     command = [sys.executable, "-m", "detection"] if module else console_script(tmp_path)
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
@@ -217,7 +219,7 @@ def test_the_entry_point_handles_ctrl_c_while_it_imports(tmp_path, module):
 
 
 def test_the_entry_point_handles_ctrl_c_in_a_command(tmp_path):
-    """Imports that a command begins with end at once, as those of a script do."""
+    """Imports at the start of a command exit at once, like those of a script."""
     (tmp_path / "tensorflow.py").write_text(STOP)
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     done = subprocess.run(
@@ -235,4 +237,4 @@ def test_a_test_that_imports_the_entry_point_leaves_signals_alone():
     before = signal.getsignal(signal.SIGINT)
     from detection.commands import call, entry
 
-    assert signal.getsignal(signal.SIGINT) is before and call.cli._stops is None and entry.cli is call.cli
+    assert signal.getsignal(signal.SIGINT) is before and call.cli._signals is None and entry.cli is call.cli

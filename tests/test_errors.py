@@ -1,4 +1,4 @@
-"""What a message may hold: one line that every terminal can show and every encoding can write."""
+"""Messages are one line that every terminal can show and every encoding can represent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_printable(text, shown):
     shown.encode("utf-8")
 
 
-def test_other_things_than_text():
+def test_values_that_are_no_text():
     assert printable(5) == "5"
     assert printable(DataError("a\nb")) == "a b"
 

@@ -33,6 +33,9 @@ MEAN_AP = "DetectionBoxes_Precision/mAP"
 # Their train step alone takes over ten seconds to trace, whatever the depth.
 LARGE = ("resnet", "inception", "bifpn", "hourglass")
 LARGE += ("mobiledet", "mobilenet_edgetpu", "mobilenet_v3", "mnasfpn")
+# Of the same factories as others, but with layers that those have not: swish and BiFPN in the Keras form, ResNet v2
+# with transposed convolutions, MobileNet v2 with top-down layers.
+MORE = {"ssd": ("ssd_efficientnet-b0_bifpn_keras",), "center_net": ("resnet_v2_50", "mobilenet_v2_fpn")}
 PLAIN = ("vgg", "caffenet")  # networks without batch norm
 RATE, WHOLE_RATE = (
     0.002,
@@ -82,16 +85,17 @@ def _cases(once_a_factory: bool) -> list[Case]:
     for meta, (_, registry) in detector_configs.TEMPLATES.items():
         types = detector_configs.smallest(registry) if once_a_factory else detector_configs.distinct(registry)
         cases += [Case(meta, type_) for type_ in types]
-        cases += [Case(meta, "ssd_efficientnet-b0_bifpn_keras")] if meta == "ssd" and once_a_factory else []
+        cases += [Case(meta, type_) for type_ in MORE.get(meta, ())] if once_a_factory else []
         cases += [Case(meta, type_, depthwise=True) for type_ in types if meta == "ssd" and type_ == "ssd_mobilenet_v2"]
     return cases
 
 
+def _is_slow(case: Case) -> bool:
+    return any(word in case.type for word in LARGE) or case.type in MORE.get(case.meta, ())
+
+
 def _parameters(cases: list[Case]) -> list:
-    return [
-        pytest.param(case, id=case.name, marks=[pytest.mark.slow] if any(word in case.type for word in LARGE) else [])
-        for case in cases
-    ]
+    return [pytest.param(case, id=case.name, marks=[pytest.mark.slow] if _is_slow(case) else []) for case in cases]
 
 
 @pytest.fixture(scope="session")

@@ -54,5 +54,5 @@ def test_the_options_of_a_run_are_named_and_documented():
 
 
 def test_options_come_in_one_way():
-    with pytest.raises(TypeError, match="give options, or what it holds by name, not both"):
+    with pytest.raises(TypeError, match="pass either options or single options by name, not both"):
         detection.run_training(None, "run", options=RunOptions(seed=3), seed=4)

@@ -1,4 +1,4 @@
-"""Text files that appear complete or not at all."""
+"""Atomic writing of text files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_two_processes_do_not_share_a_temporary_file(tmp_path):
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "ours"
 
 
-def test_what_cannot_be_written_leaves_nothing(tmp_path):
+def test_a_failed_write_leaves_no_file(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_bytes(b"old")
     for path in (tmp_path / "folder", tmp_path / "absent" / "a.txt", tmp_path / "file" / "a.txt"):
@@ -56,10 +56,10 @@ def test_pipes_are_read_whole_and_devices_are_refused(tmp_path, monkeypatch):
     os.close(read)
     with pytest.raises(OSError, match="is a device or socket, not a file"):
         files.read_bytes("/dev/zero")
-    monkeypatch.setattr(files, "_SILENCE", 0.05)
+    monkeypatch.setattr(files, "_PIPE_SECONDS", 0.05)
     os.mkfifo(tmp_path / "pipe")
     keep = os.open(tmp_path / "pipe", os.O_RDWR)
-    with pytest.raises(OSError, match="is a pipe into which nothing was written for 0.05 seconds; name a file"):
+    with pytest.raises(OSError, match="is a pipe to which nothing was written for 0.05 seconds; name a file"):
         files.read_bytes(tmp_path / "pipe")
     os.close(keep)
     assert files.is_special("/dev/null") and files.is_special(tmp_path / "pipe")

@@ -1,5 +1,4 @@
-"""The rules of the house, read off the source without running it: who may import whom, where protos stop, how long a
-file may be."""
+"""Rules on the source code: imports between packages, use of protos, length of files."""
 
 from __future__ import annotations
 
@@ -88,8 +87,10 @@ def modules() -> dict[str, Path]:
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, module below `detection`) of every import of the package, those inside functions and for type checkers
-    included."""
+    """(line, module below `detection`) of every import in the package.
+
+    Imports in functions and for type checking are included.
+    """
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "detection":
             base = (node.module or "").partition(".")[2]
@@ -130,8 +131,8 @@ def test_imports_go_one_way():
     assert not wrong, "\n".join(wrong)
 
 
-def test_the_root_modules_lean_on_nothing():
-    """Scripts start, and report errors, before anything heavy is imported."""
+def test_the_root_modules_import_no_packages():
+    """Scripts start, and report errors, before anything slow is imported."""
     for name in (
         "errors",
         "types",
@@ -154,7 +155,7 @@ def test_the_root_modules_lean_on_nothing():
 
 
 def test_internals_of_tensorflow_are_used_in_one_place():
-    """What TensorFlow does not promise to keep: `tensorflow.python`, and names with an underscore of its modules."""
+    """TensorFlow's private API: `tensorflow.python`, and names with an underscore."""
     wrong = []
     for path in sources():
         if module(path) == "tools.tf_internals":
@@ -170,7 +171,7 @@ def test_internals_of_tensorflow_are_used_in_one_place():
     assert not wrong, "\n".join(wrong)
 
 
-def test_protos_stop_at_the_door():
+def test_only_config_and_builders_import_protos():
     for path in [*sources(), *scripts()]:
         if path.relative_to(ROOT).parts[1] not in ("config", "builders", "odapi"):  # The last hands them out.
             for line, name in imports(path):
@@ -185,7 +186,7 @@ def test_config_is_read_without_tensorflow():
             assert not [name for name in names if name.split(".")[0] in ("tensorflow", "keras")], where(path)
 
 
-def test_files_are_short_and_say_what_they_are():
+def test_files_are_short_and_have_docstrings():
     for path in [*sources(), *scripts()]:
         lines = path.read_text(encoding="utf-8").count("\n")
         assert lines <= MAX_LINES, f"{where(path)} has {lines} lines"
@@ -193,8 +194,8 @@ def test_files_are_short_and_say_what_they_are():
             assert ast.get_docstring(tree(path)), f"{where(path)} has no docstring"
 
 
-def test_nothing_is_left_to_do():
-    """No stubs, no swallowed errors, no prints in the package but those of commands."""
+def test_no_stubs_swallowed_errors_or_prints():
+    """No stubs, no swallowed errors, and no prints except in commands."""
     wrong = []
     for path in [*sources(), *scripts()]:
         for node in ast.walk(tree(path)):
@@ -216,7 +217,7 @@ def test_nothing_is_left_to_do():
 
 
 def test_no_paths_of_a_machine():
-    """The project stands alone: nothing in it names a folder of the machine it was written on."""
+    """No file names a folder of the machine on which it was written."""
     here = str(ROOT.parent) if len(ROOT.parent.parts) > 1 else str(ROOT)
     wrong = []
     for path in _project_files():
@@ -227,7 +228,7 @@ def test_no_paths_of_a_machine():
 
 
 def _project_files() -> Iterator[Path]:
-    """Text that belongs to the project; what git ignores is not looked at."""
+    """Text files of the project, without those that git ignores."""
     skipped = re.compile(r"build|dist|quickstart|__pycache__|venv|.*\.egg-info|\.(?!ci$).*")
     for folder, folders, names in os.walk(ROOT):
         folders[:] = [name for name in folders if not skipped.fullmatch(name)]

@@ -1,5 +1,4 @@
-"""One reading of patterns: what names a file is that file, whatever characters it has; else `*`, `?`, `[ab]` and `**`
-are as in a shell."""
+"""File patterns: existing names are literal; otherwise `*`, `?`, `[ab]` and `**` are as in a shell."""
 
 from __future__ import annotations
 
@@ -51,8 +50,8 @@ def here(tmp_path: Path, monkeypatch) -> Path:
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_a_name_is_that_file_for_everybody(here, name):
-    """Beside a file that the same name would match as a pattern."""
+def test_all_readers_take_an_existing_name_literally(here, name):
+    """Even if another file matches the same name as a pattern."""
     for other in ("a1.record", "ab.record", "b.record", name):
         (here / other).write_bytes(RECORD)
     for pattern in (name, str(here / name)):
@@ -66,7 +65,7 @@ def test_a_name_is_that_file_for_everybody(here, name):
 
 
 @pytest.mark.parametrize("folder", ["data [1]", "d*", "[ab]", "größe"])
-def test_a_folder_is_that_folder_and_the_rest_a_pattern(here, folder):
+def test_an_existing_folder_is_literal_and_the_rest_a_pattern(here, folder):
     for place in (folder, "data 1", "d1", "a"):
         (here / place).mkdir()
         for number in range(2):
@@ -99,7 +98,7 @@ def test_patterns(here):
     )
 
 
-def test_links_in_a_circle_are_followed_once(here):
+def test_circular_links_are_followed_once(here):
     (here / "a").mkdir()
     (here / "a" / "x.png").touch()
     for name in ("one", "two"):
@@ -110,23 +109,27 @@ def test_links_in_a_circle_are_followed_once(here):
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
-        ("data\\x.record", "folders are separated by /, not by backslashes; did you mean 'data/x.record'?"),
-        ("C:\\data\\y.record", "folders are separated by /, not by backslashes; write 'C:/data/y.record'"),
+        ("data\\x.record", "separate folders with /, not with backslashes; did you mean 'data/x.record'?"),
+        ("C:\\data\\y.record", "separate folders with /, not with backslashes; write 'C:/data/y.record'"),
         (
             "C:\\data\train.record",
-            "a backslash in it began a code, such as \\t for a tab; separate folders by /: 'C:/d",
+            "a backslash in the path was read as an escape sequence, such as \\t for a tab; write 'C:/d",
         ),
-        ("“data/x.record”", "the path holds curly quotes; write 'data/x.record', with straight quotes around it"),
-        ("~/x.record", "~ and $VARIABLES are not replaced in paths; write '/root of me/x.record'"),
-        ("$HOME/x.record", "~ and $VARIABLES are not replaced in paths; write '/root of me/x.record'"),
-        ("data/x.record ", "the path begins or ends with blanks; write 'data/x.record'"),
+        ("“data/x.record”", "the path contains curly quotes; write 'data/x.record', with straight quotes around it"),
+        ("~/x.record", "~ and $VARIABLES are not expanded in paths; write '/root of me/x.record'"),
+        ("$HOME/x.record", "~ and $VARIABLES are not expanded in paths; write '/root of me/x.record'"),
+        ("data/x.record ", "the path begins or ends with whitespace; write 'data/x.record'"),
+        (
+            "data/x.record, data/*",
+            "these are several paths in one value; write each as a value of its own: 'data/x.record', 'data/*'",
+        ),
         ("PATH_TO_BE_CONFIGURED/x.record", "replace PATH_TO_BE_CONFIGURED in the file, or use --set field=..."),
         ("", "the path is empty; name the file"),
         ("data/z.record", "is the name right, from "),
         ("none/z.record", "there is no folder 'none' in "),
     ],
 )
-def test_what_matches_nothing_gets_a_hint_from_everybody(here, monkeypatch, pattern, expected):
+def test_all_readers_give_a_hint_if_nothing_matches(here, monkeypatch, pattern, expected):
     monkeypatch.setenv("HOME", "/root of me")
     (here / "data").mkdir()
     (here / "data" / "x.record").touch()
@@ -145,7 +148,7 @@ def test_what_matches_nothing_gets_a_hint_from_everybody(here, monkeypatch, patt
         assert hint(pattern) in str(error.value)
 
 
-def test_folders_and_the_web_are_no_files(here):
+def test_folders_and_urls_are_no_files(here):
     (here / "data").mkdir()
     assert list(data_paths._missing("f", "data", "train.record-*")) == [
         "f ('data') matches no file but a folder; write 'data/train.record-*'"
@@ -158,7 +161,7 @@ def test_folders_and_the_web_are_no_files(here):
     assert list(data_paths._missing("f", "gs://bucket/a.record", "*")) == []
 
 
-def test_a_name_that_no_text_can_hold(here):
+def test_a_name_that_is_not_utf8(here):
     Path(os.fsdecode(b"a\xff.record")).write_bytes(RECORD)
     with pytest.raises(ConfigError, match="cannot be listed: a name is not valid UTF-8; rename the file"):
         listing.list_files("a*", "field", "remedy")

@@ -1,4 +1,4 @@
-"""The contract that every meta-architecture meets, and what a Pipeline does with any of them."""
+"""The interface that every meta-architecture implements, and `Pipeline` with any of them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def made(request: pytest.FixtureRequest) -> tuple[str, Pipeline, Detector]:
     return request.param, built, built.detector()
 
 
-def test_every_meta_architecture_is_looked_at():
+def test_every_meta_architecture_is_tested():
     kinds = {
         text_format.Parse(text, pipeline_pb2.TrainEvalPipelineConfig()).model.WhichOneof("model")
         for text in TEXTS.values()
@@ -57,7 +57,7 @@ def test_every_meta_architecture_is_looked_at():
     assert kinds == set(model_builder.META_ARCHITECTURES) - {"custom"}  # tests/test_your_own_parts.py has one
 
 
-def test_it_is_a_detector(made):
+def test_implements_detector(made):
     name, _, detector = made
     assert isinstance(detector, Detector)
     for member in typing.get_protocol_members(Detector) if hasattr(typing, "get_protocol_members") else ():
@@ -69,8 +69,8 @@ def test_it_is_a_detector(made):
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_three_verbs_in_every_mode(made, training):
-    """The kinds of structures are the same with and without groundtruth, in training and not."""
+def test_predict_loss_and_postprocess_in_every_mode(made, training):
+    """The structures are the same with and without groundtruth, in training and inference."""
     name, _, detector = made
     batch, groundtruth = two_stage_tiny.batch(proposals=detector.takes_proposals), two_stage_tiny.groundtruth()
     predictions = detector.predict(batch, groundtruth, training=training)
@@ -86,7 +86,7 @@ def test_three_verbs_in_every_mode(made, training):
     assert isinstance(found, Detections) and found.boxes.shape[0] == 2 and found.rows is not None
 
 
-def test_measuring(made):
+def test_measure_targets(made):
     name, _, detector = made
     batch, groundtruth = two_stage_tiny.batch(proposals=detector.takes_proposals), two_stage_tiny.groundtruth()
     info = ImageInfo(tf.constant(["a", "b"]), batch.true_shapes)
@@ -119,11 +119,11 @@ def test_a_detector_that_cannot_be_built_names_the_file():
         dataclasses.replace(built, make_detector=make).detector()
 
 
-def test_a_config_beside_the_checkpoint_that_says_otherwise_is_warned_of(tmp_path, caplog):
+def test_a_different_config_beside_the_checkpoint_is_a_warning(tmp_path, caplog):
     built = pipeline(TEXTS["ssd"])
     named = loading.by_name(built.detector())
     rotation.Checkpoints(tmp_path).save(1, {**named, GLOBAL_STEP: np.int64(1)})
     (tmp_path / "pipeline.config").write_text(built.text.replace("activation: RELU_6", "activation: RELU"))
     for _ in range(2):
         built.detector(tmp_path)
-    assert caplog.text.count("beside the checkpoint has other values") == 1
+    assert caplog.text.count("next to the checkpoint differs in fields") == 1

@@ -34,7 +34,7 @@ def test_plain_output_has_a_line_every_interval_and_one_at_the_end():
     assert lines[-1] == "train  100/100 (100%)  4 step/s  loss 1.235  in 0:25"
 
 
-def test_terminal_redraws_one_line_and_wipes_what_was_longer():
+def test_terminal_redraws_one_line_and_erases_a_longer_one():
     clock, stream = Clock(), Terminal()
     with Progress(10, "image", stream=stream, clock=clock) as progress:
         clock.now += 1
@@ -61,7 +61,7 @@ def test_the_first_unit_and_earlier_runs_do_not_count_for_the_rate():
     assert progress.remaining_seconds == pytest.approx(245.0)
 
 
-def test_a_long_stop_is_forgotten():
+def test_a_long_pause_does_not_affect_the_rate_for_long():
     clock = Clock()
     progress = Progress(None, stream=io.StringIO(), clock=clock)
     progress.update()

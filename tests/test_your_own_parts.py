@@ -1,9 +1,13 @@
-"""The example of docs/your_own_parts.md, in a temporary package: checked, trained, evaluated and exported, also by a
-process that knows nothing but the saved config."""
+"""The example of docs/your_own_parts.md in a temporary package: checked, trained, evaluated and exported.
+
+A second process that knows only the saved config can use it as well.
+"""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,10 +36,14 @@ eval_input_reader {{ tf_record_input_reader {{ input_path: "{records}" }} }}
 _SSD = detector_configs.ssd(detector_configs.Settings("ssd_mobilenet_v1", 64, 64, num_classes=2))
 _FASTER = detector_configs.faster_rcnn(detector_configs.Settings("faster_rcnn_mobilenet_v1", 64, 64, num_classes=2))
 
+_CENTERS = detector_configs.center_net(
+    detector_configs.Settings("hourglass_10", 64, 64, num_classes=2, depth_multiplier=0.25)
+)
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The page's files, records, and a config of each kind. What the tests register is gone afterwards."""
+    """The page's files, records, and a config of each kind. Registrations of a test are removed after it."""
     before = [(kind, dict(kind._parts)) for kind in registry.ALL]
     folder = tmp_path_factory.mktemp("own")
     for name, text in BLOCKS.items():
@@ -50,6 +58,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "override_base_feature_extractor_hyperparams: false", "override_base_feature_extractor_hyperparams: true"
     )
     (folder / "faster.config").write_text('plugins: "my_parts"\n' + faster + rest, encoding="utf-8")
+    centers = _CENTERS.replace('"hourglass_10"', '"four_layers"')
+    (folder / "centers.config").write_text('plugins: "my_parts"\n' + centers + rest, encoding="utf-8")
     yield folder
     for kind, parts in before:
         kind._parts = parts
@@ -62,7 +72,7 @@ def importable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(folder))
 
 
-def test_the_page_has_all_of_it():
+def test_the_page_covers_every_registry():
     assert {"my_parts/__init__.py", "ssd.config", "cells.config", "train.py"} <= BLOCKS.keys()
     kinds = {name for name, value in vars(registry).items() if isinstance(value, registry.Registry)}
     assert len(kinds) == len(registry.ALL)
@@ -70,10 +80,11 @@ def test_the_page_has_all_of_it():
 
 
 @pytest.mark.usefixtures("importable")
-def test_check_knows_them_and_says_what_is_wrong(folder, capsys):
-    assert call("check", str(folder / "ssd.config"), str(folder / "cells.config"), str(folder / "faster.config")) == 0
+def test_check_accepts_custom_parts_and_reports_faults(folder, capsys):
+    names = ("ssd", "cells", "faster", "centers")
+    assert call("check", *(str(folder / f"{name}.config") for name in names)) == 0
     shown = capsys.readouterr().out
-    assert "ssd_four_layers" in shown and "cells depth=8, 2 classes" in shown
+    assert "ssd_four_layers" in shown and "cells depth=8, 2 classes" in shown and "center_net of four_layers" in shown
     text = (folder / "ssd.config").read_text()
     wrong = {
         "ssd_four_layers": ("ssd_for_layers", "did you mean 'ssd_four_layers'"),
@@ -91,7 +102,7 @@ def test_check_knows_them_and_says_what_is_wrong(folder, capsys):
 
 
 @pytest.mark.usefixtures("importable")
-@pytest.mark.parametrize("name", ["ssd", "cells", "faster"])
+@pytest.mark.parametrize("name", ["ssd", "cells", "faster", "centers"])
 def test_every_part_is_built(folder, name):
     pipeline = pipelines.load(folder / f"{name}.config")
     detector = pipeline.detector()
@@ -101,7 +112,12 @@ def test_every_part_is_built(folder, name):
         assert type(terms.classification).__name__ == "SmoothedSigmoid" and terms.classification.smoothing == 0.05
         assert type(terms.localization).__name__ == "LogCosh"
         assert pipeline.augmentations[-1].__qualname__ == "shuffle_channels.<locals>.augment"
-        assert "FeatureExtractor/FourLayers/conv1/weights" in {variable.path for variable in detector.variables}
+    if name != "cells":
+        assert any("FourLayers/conv1/weights" in variable.path for variable in detector.variables)
+    if name == "centers":
+        keys = detector.object_keys()
+        assert "model/_feature_extractor/_base_model/layer_with_weights-0/kernel" in keys
+        assert len(keys) == len(detector.variables)
 
 
 def test_the_program_trains_and_exports_and_a_process_finds_the_parts_by_the_saved_config(server, folder):
@@ -142,7 +158,92 @@ def test_an_entry_point_is_found_without_being_named_and_written_down(folder, mo
     assert saved.plugins and all(name.startswith("my_parts") for name in saved.plugins)
 
 
-def test_a_module_that_is_not_there():
+def test_center_net_refuses_maps_of_another_stride(folder, importable):
+    from my_parts import extractors
+
+    @registry.center_net_extractor("without_last")
+    def _(options):
+        made = extractors.center_net(options)
+        made.network, made.sources = type(made.network)("FourLayers", made.network.blocks[:-1]), ("conv4",)
+        return made
+
+    text = (folder / "centers.config").read_text().replace('"four_layers"', '"without_last"')
+    with pytest.raises(ConfigError, match=r"makes 64 x 64 cells of 128 x 128 pixels; CenterNet takes maps of stride 4"):
+        pipelines.build(configs.from_text(text)).detector()
+
+
+_PACKAGE = {
+    "pyproject.toml": """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "halved-parts"
+version = "1.0"
+[project.entry-points."detection.plugins"]
+halved = "halved_parts"
+[tool.setuptools]
+packages = ["halved_parts"]
+""",
+    "halved_parts/__init__.py": """
+import tensorflow as tf
+from detection import registry
+
+@registry.classification_loss("halved_sigmoid")
+class HalvedSigmoid:
+    def __call__(self, logits, classes, weights):
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=classes, logits=logits)
+        return weights[..., tf.newaxis] * entropy / 2
+""",
+}
+_USE = """
+import sys
+from detection.builders import pipeline
+built = pipeline.load(sys.argv[1], check_paths=False)
+print(type(built.detector().loss_terms.classification).__module__, "plugins" in built.text)
+"""
+
+
+@pytest.mark.slow  # pip builds and installs a package
+def test_a_package_that_pip_installed_is_found_by_its_entry_point(tmp_path):
+    """It is not found if it is not installed."""
+    for name, text in _PACKAGE.items():
+        (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "source" / name).write_text(text, encoding="utf-8")
+    pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install")
+    flags = ("--no-deps", "--no-index", "--no-build-isolation", "--target", str(tmp_path / "site"))
+    subprocess.run([*pip, *flags, str(tmp_path / "source")], cwd=tmp_path, check=True)
+    assert list((tmp_path / "site").glob("halved_parts-1.0.dist-info/entry_points.txt"))
+    loss = _SSD.replace("weighted_sigmoid_focal { gamma: 2.0 alpha: 0.75 }", 'custom { name: "halved_sigmoid" }')
+    assert loss != _SSD
+    (tmp_path / "my.config").write_text(loss, encoding="utf-8")
+
+    def use(*folders: Path | str) -> subprocess.CompletedProcess:
+        path = os.pathsep.join(map(str, (ROOT, *folders)))
+        settings = {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        command = [sys.executable, "-c", _USE, str(tmp_path / "my.config")]
+        return subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True)
+
+    done = use(tmp_path / "site")
+    assert done.returncode == 0 and done.stdout.split() == ["halved_parts", "True"], done.stderr[-3000:]
+    done = use()
+    assert done.returncode != 0 and "'halved_sigmoid') is no registered classification loss" in done.stderr
+
+
+def test_an_entry_point_that_fails_is_named_each_time(tmp_path, monkeypatch):
+    (tmp_path / "failing_parts.py").write_text("1 / 0\n", encoding="utf-8")
+    installed = tmp_path / "failing_parts-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Name: failing_parts\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(f"[{registry.ENTRY_POINTS}]\nfails = failing_parts\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    said = r"the entry point fails = failing_parts of .* cannot be imported .ZeroDivisionError: .*uninstall its package"
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=said):
+            registry.import_entry_points()
+
+
+def test_a_missing_module():
     message = configs.from_text(_SSD)
     message.plugins.append("no_such_package")
     with pytest.raises(ConfigError, match="plugins: 'no_such_package' cannot be imported .*PYTHONPATH"):
@@ -160,7 +261,7 @@ def test_names_are_registered_once():
 def test_a_part_of_the_wrong_kind_is_named():
     fresh = registry.Registry("loss", members=("__call__", "needs_boxes"))
     fresh("a")(dict)
-    with pytest.raises(ConfigError, match=r"field \(a\): what builtins\.dict makes is no loss: it has no __call__"):
+    with pytest.raises(ConfigError, match=r"field \(a\): the result of builtins\.dict is no loss: it has no __call__"):
         fresh.make("a", field="field")
 
 
@@ -191,12 +292,12 @@ def test_parameters():
 
 @pytest.mark.parametrize("name", ["", ".", "..up", "a.", "no way", "a-b", "1a"])
 def test_plugins_have_names_of_modules(name):
-    with pytest.raises(ConfigError, match="plugins: .* is no name of a module; write one as in my_package.my_module"):
+    with pytest.raises(ConfigError, match="plugins: .* is not a module name; write one like my_package.my_module"):
         registry.import_plugins([name])
 
 
 def test_a_plugin_that_fails_is_named(tmp_path, monkeypatch):
     (tmp_path / "broken_parts.py").write_text("1 / 0\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ConfigError, match="plugins: 'broken_parts' fails while it is imported .ZeroDivisionError: div"):
+    with pytest.raises(ConfigError, match="plugins: importing 'broken_parts' fails .ZeroDivisionError: div"):
         registry.import_plugins(["broken_parts"])

@@ -78,7 +78,7 @@ def benchmark(pipeline_config: str, overrides: Sequence[str], warmup: int, steps
     settings, strategy = pipeline.train, strategies.choose()
     strategies.check_batch(settings.batch_size, strategy)
     with strategy.scope():
-        state = TrainState(pipeline.detector(), settings.optimizer, settings.learns)
+        state = TrainState(pipeline.detector(), settings.optimizer, settings.is_trained)
     dataset = train_dataset(
         pipeline.train_input, pipeline.augmentations, pipeline.resizer, settings.batch_size, seed=None
     )

@@ -23,7 +23,7 @@ from detection.protos import (
 
 
 def build(message: anchor_generator_pb2.AnchorGenerator) -> AnchorGenerator:
-    """The one that is chosen."""
+    """The anchor generator that is set."""
     kind = message.WhichOneof("anchor_generator_oneof")
     return _BUILDERS[kind](getattr(message, kind))
 

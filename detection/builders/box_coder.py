@@ -7,7 +7,7 @@ from detection.protos import box_coder_pb2
 
 
 def build(message: box_coder_pb2.BoxCoder) -> BoxCoder:
-    """The one that is chosen."""
+    """The box coder that is set."""
     kind = message.WhichOneof("box_coder_oneof")
     options = getattr(message, kind)
     if kind == "faster_rcnn_box_coder":

@@ -21,13 +21,17 @@ def build_dense(
     freeze_batch_norm: bool = False,
     keras_form: bool = False,
 ) -> DenseHead | WeightSharedHead:
-    """A predictor of `num_anchors` a cell of each map and `num_logits` an anchor, the background's among them or not.
+    """A dense predictor for SSD.
 
     Args:
-        keras_form: as the Keras models of the TF Object Detection API have it.
+        message: the config of the predictor.
+        num_anchors: anchors per cell of each map.
+        num_logits: class logits per anchor, including the background's if there is one.
+        freeze_batch_norm: whether batch norm uses fixed averages in training.
+        keras_form: whether to build the form of the TF Object Detection API's Keras models.
 
     Raises:
-        ConfigError: maps of different numbers of anchors cannot share a predictor.
+        ConfigError: maps with different numbers of anchors cannot share a predictor.
     """
     kind = message.WhichOneof("box_predictor_oneof")
     if kind == "weight_shared_convolutional_box_predictor":
@@ -63,8 +67,12 @@ def _weight_shared(
     freeze_batch_norm: bool,
     keras_form: bool,
 ) -> WeightSharedOptions:
-    """In the Keras form the pointwise kernels of separable convolutions, and both kernels of separable heads, are as
-    Keras makes them, unless the config asks otherwise."""
+    """Options of a predictor that all maps share.
+
+    In the Keras form the pointwise kernels of separable convolutions, and both kernels of separable heads, have Keras's
+    default initialisation and no penalty unless the config sets apply_conv_hyperparams_pointwise or
+    apply_conv_hyperparams_to_heads.
+    """
     towers = hyperparams.build(message.conv_hyperparams)
     heads = towers
     if keras_form:
@@ -90,5 +98,5 @@ def _weight_shared(
 
 
 def _plain(made: Hyperparams) -> Hyperparams:
-    """With kernels as Keras makes them: Glorot's initial values, no penalty."""
+    """The same with Keras's default kernels: Glorot initialisation, no penalty."""
     return dataclasses.replace(made, initializer=keras.initializers.GlorotUniform(), regularizer=None)

@@ -10,7 +10,7 @@ from detection.protos import center_net_pb2
 
 
 def build(message: center_net_pb2.CenterNet, resizer: Resizer) -> CenterNet:
-    """A new detector; images of any resizer fit it."""
+    """A new detector; it works with images of any resizer."""
     extractor = feature_extractor.build_center_net(message.feature_extractor)
     center, box = message.object_center_params, message.object_detection_task
     separable, outputs = message.use_depthwise, extractor.num_outputs
@@ -34,6 +34,7 @@ def build(message: center_net_pb2.CenterNet, resizer: Resizer) -> CenterNet:
             center_weight=center.object_center_loss_weight,
             size_weight=box.task_loss_weight * box.scale_loss_weight,
             offset_weight=box.task_loss_weight * box.offset_loss_weight,
+            labelled_only=center.use_labeled_classes,
             overlap=center.min_box_overlap_iou,
         ),
         settings=PeakSettings(
@@ -47,6 +48,6 @@ def build(message: center_net_pb2.CenterNet, resizer: Resizer) -> CenterNet:
 def _head(
     message: center_net_pb2.CenterNet.PredictionHeadParams, separable: bool, bias: float = 0.0
 ) -> CenterHeadOptions:
-    """A list that is empty has the one value of the reference."""
+    """Options of a head; empty lists use the reference's single default value."""
     depths, kernels = tuple(message.num_filters) or (256,), tuple(message.kernel_sizes) or (3,)
     return CenterHeadOptions(depths, kernels, separable, bias)

@@ -1,4 +1,4 @@
-"""EvalConfig -> EvalSettings."""
+"""Message `EvalConfig` -> settings.EvalSettings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from detection.settings import DEFAULT_METRICS, EvalSettings, Style
 def build(message: eval_pb2.EvalConfig) -> EvalSettings:
     """Settings of all evaluations of a run.
 
-    `num_examples` and `max_evals`, deprecated in the schema, are read by nobody: every evaluation covers its whole
-    input, as `config.check` warns. Without `retain_original_images` there are no pictures.
+    The deprecated fields `num_examples` and `max_evals` are ignored, as `config.check` warns: every evaluation covers
+    its whole input. Without `retain_original_images` no pictures are written.
     """
     return EvalSettings(
         metrics=tuple(dict.fromkeys(message.metrics_set)) or (DEFAULT_METRICS,),
@@ -27,6 +27,7 @@ def build(message: eval_pb2.EvalConfig) -> EvalSettings:
             for name, members in sorted(message.super_categories.items())
         ),
         recall_bounds=(message.recall_lower_bound, message.recall_upper_bound),
+        labelled_only=message.skip_predictions_for_unlabeled_class,
         unlabelled_is_checked=message.image_classes_field_map_empty_to_ones,
         num_visualizations=message.num_visualizations if message.retain_original_images else 0,
         style=Style(

@@ -28,7 +28,7 @@ from detection.registry import Registry
 
 
 def build_ssd(message: ssd_pb2.SsdFeatureExtractor, freeze_batch_norm: bool) -> SsdExtractor:
-    """A network and the extra layers behind it."""
+    """An SSD feature extractor: a network with extra layers."""
     conv_hyperparams = hyperparams.build(message.conv_hyperparams)
     if message.use_hardswish:
         conv_hyperparams = dataclasses.replace(conv_hyperparams, activation=keras.activations.hard_swish)
@@ -63,7 +63,12 @@ def _bifpn(message: fpn_pb2.BidirectionalFeaturePyramidNetworks) -> BifpnOptions
 
 
 def build_two_stage(message: faster_rcnn_pb2.FasterRcnnFeatureExtractor, whole_map: bool) -> TwoStageExtractor:
-    """An extractor cut in two; `whole_map` where the tail sees the whole map (R-FCN)."""
+    """A two-stage feature extractor.
+
+    Args:
+        message: the config of the extractor.
+        whole_map: whether the second part runs on the whole map (R-FCN) instead of on crops.
+    """
     override = message.override_base_feature_extractor_hyperparams
     fpn = message.fpn
     options = TwoStageExtractorOptions(
@@ -80,16 +85,16 @@ def build_two_stage(message: faster_rcnn_pb2.FasterRcnnFeatureExtractor, whole_m
 
 
 def build_center_net(message: center_net_pb2.CenterNetFeatureExtractor) -> CenterExtractor | HourglassExtractor:
-    """A network with maps of stride 4."""
+    """A network whose maps have stride 4."""
     options = CenterExtractorOptions(
         pixels=PixelScale(tuple(message.channel_means), tuple(message.channel_stds), message.bgr_ordering),
         depth_multiplier=message.depth_multiplier,
         separable=message.use_separable_conv,
         interpolation=message.upsampling_interpolation,
     )
-    return CENTER_EXTRACTORS[message.type](options)
+    return _make(CENTER_EXTRACTORS, registry.center_net_extractor, message.type, options)
 
 
 def _make(ours: Mapping[str, Callable], others: Registry, name: str, options: object) -> object:
-    """An extractor of this package, or one that is registered."""
+    """Builds an extractor of this package or a registered one."""
     return ours[name](options) if name in ours else others.make(name, options, field="feature_extractor.type")

@@ -14,7 +14,7 @@ METHODS = {
 
 
 def build(message: image_resizer_pb2.ImageResizer) -> resize.Resizer:
-    """The one that is chosen."""
+    """The resizer that is set."""
     kind = message.WhichOneof("image_resizer_oneof")
     return _BUILDERS[kind](getattr(message, kind))
 

@@ -1,13 +1,13 @@
-"""Message `InputReader` (and its label map) -> data.reading.options.InputOptions.
+"""Message `InputReader` (with its label map) -> data.reading.options.InputOptions.
 
-Fields about threads, queues and buffers that TensorFlow tunes by itself (num_parallel_batches, num_parallel_map_calls,
+Fields on threads, queues and buffers that TensorFlow tunes itself (num_parallel_batches, num_parallel_map_calls,
 queue_capacity, min_after_dequeue, prefetch_size) are accepted and have no effect.
 """
 
 from __future__ import annotations
 
 from detection.config import label_map as label_maps
-from detection.data.reading.options import InputOptions
+from detection.data.reading.options import DifficultObjects, InputOptions
 from detection.proposals.input_sources import FileProposals, RecordProposals
 from detection.protos import input_reader_pb2
 from detection.types import Category
@@ -19,25 +19,27 @@ def build(
     *,
     is_training: bool,
     merge_boxes: bool = False,
+    class_scores: int = 0,
     open_images: bool = False,
     path: str | None = None,
     label_map: label_maps.LabelMap | None = None,
 ) -> InputOptions:
-    """What to read and how.
+    """Options of an input.
 
     Args:
         message: one reader of a pipeline config.
-        num_classes: of the model; 0 takes as many as the label map has.
-        is_training: evaluation reads everything once and in order, whatever the message says about shuffling and
-            epochs.
-        merge_boxes: equal boxes of different classes are one box of several.
-        open_images: whether group-of marks and labels of whole images are read.
-        path: names the message in errors.
-        label_map: loaded already; otherwise it is read from label_map_path, and without one the classes are called
-            category_1 and so on.
+        num_classes: number of classes of the model; 0 uses those of the label map.
+        is_training: if False, data is read once and in order regardless of shuffling and epochs in the message.
+        merge_boxes: whether equal boxes of different classes become one box with several classes.
+        class_scores: number of class scores that records have for each box, see `InputOptions.class_scores`.
+        open_images: whether to read group-of flags and image-level labels.
+        path: path of the message in the config, for errors.
+        label_map: an already loaded label map; None reads label_map_path. Without either, the classes are named
+            category_1, category_2, ...
 
     Raises:
-        PathError: there is no such label map. DataError: it cannot be used.
+        PathError: the label map does not exist.
+        DataError: the label map is invalid.
     """
     path = path or ("train_input_reader" if is_training else "eval_input_reader")
     weights = tuple(message.sample_from_datasets_weights)
@@ -56,7 +58,12 @@ def build(
         ancestors=tuple(label_map.ancestors.items()) if label_map and message.expand_labels_hierarchy else (),
         descendants=tuple(label_map.descendants.items()) if label_map and message.expand_labels_hierarchy else (),
         merge_boxes=merge_boxes,
+        class_scores=class_scores,
+        sequences=message.input_type == input_reader_pb2.TF_SEQUENCE_EXAMPLE,
+        frame_index=message.frame_index if is_training else -1,
+        extra_channels=message.num_additional_channels,
         open_images=open_images,
+        difficult=_DIFFICULT[message.difficult_objects] if is_training else DifficultObjects.IGNORE,
         max_number_of_boxes=message.max_number_of_boxes,
         proposals=proposals,
         max_number_of_proposals=message.max_number_of_proposals if proposals else 0,
@@ -71,10 +78,17 @@ def build(
     )
 
 
+_DIFFICULT = {
+    input_reader_pb2.IGNORE_DIFFICULT: DifficultObjects.IGNORE,
+    input_reader_pb2.TRAIN_ON_DIFFICULT: DifficultObjects.TRAIN,
+    input_reader_pb2.LEAVE_OUT_DIFFICULT: DifficultObjects.LEAVE_OUT,
+}
+
+
 def _classes(
     path: str, num_classes: int, label_map: label_maps.LabelMap | None
 ) -> tuple[tuple[Category, ...], tuple[tuple[str, int], ...], str]:
-    """The classes, their texts with their ids, and where they come from, for messages."""
+    """The classes, their texts with ids, and a description of their source for messages."""
     if label_map is None:
         source = f"num_classes ({num_classes}), as {path}.label_map_path is not set"
         return label_maps.generated(num_classes), (), source
@@ -83,7 +97,7 @@ def _classes(
 
 
 def _proposals(message: input_reader_pb2.InputReader, path: str) -> RecordProposals | FileProposals | None:
-    """Where proposals come from; None where no field asks for any. Files are opened by who reads."""
+    """The source of proposals, None if the config asks for none; files are opened only when data is read."""
     asked = message.proposals_path or message.HasField("max_number_of_proposals")
     if not asked or not message.max_number_of_proposals:
         return None

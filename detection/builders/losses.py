@@ -38,7 +38,7 @@ _LOSS_TYPES = {
 
 
 def build(message: losses_pb2.Loss) -> LossTerms:
-    """Both losses, their weights, and which examples they look at."""
+    """Both losses, their weights, and the choice of training examples."""
     return LossTerms(
         localization=localization(message.localization_loss),
         classification=classification(message.classification_loss),
@@ -51,13 +51,13 @@ def build(message: losses_pb2.Loss) -> LossTerms:
 
 
 def localization(message: losses_pb2.LocalizationLoss) -> LocalizationLoss:
-    """The one loss that is set."""
+    """The localisation loss that is set."""
     kind = message.WhichOneof("localization_loss")
     return _LOCALIZATION[kind](getattr(message, kind))
 
 
 def classification(message: losses_pb2.ClassificationLoss) -> ClassificationLoss:
-    """The one loss that is set."""
+    """The classification loss that is set."""
     kind = message.WhichOneof("classification_loss")
     return _CLASSIFICATION[kind](getattr(message, kind))
 
@@ -88,7 +88,7 @@ def miner(
     classification_weight: float,
     localization_weight: float,
 ) -> HardExampleMiner:
-    """The two loss weights only enter the ranking."""
+    """Hard example mining; the loss weights are used only to rank the examples."""
     return HardExampleMiner(
         num_hard_examples=message.num_hard_examples,
         iou_threshold=message.iou_threshold,

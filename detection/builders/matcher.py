@@ -7,7 +7,7 @@ from detection.protos import argmax_matcher_pb2, matcher_pb2
 
 
 def build(message: matcher_pb2.Matcher) -> Matcher:
-    """The one that is chosen."""
+    """The matcher that is set."""
     if message.HasField("bipartite_matcher"):
         return BipartiteMatcher()
     return _argmax(message.argmax_matcher)

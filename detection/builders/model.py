@@ -13,7 +13,7 @@ from detection.protos import custom_pb2, model_pb2
 
 
 def _custom(message: custom_pb2.CustomModel, resizer: Resizer) -> Detector:
-    """A detector of a plugin."""
+    """A detector registered by a plugin."""
     return registry.meta_architecture.make(
         message.name, message.num_classes, resizer, parameters=message.parameters, field="model.custom"
     )
@@ -28,13 +28,26 @@ META_ARCHITECTURES: dict[str, Callable[[object, Resizer], Detector]] = {
 }
 
 
-def build(message: model_pb2.DetectionModel, resizer: Resizer) -> Detector:
-    """A new detector; its variables are made by `build_weights`, under the caller's distribution strategy."""
-    return META_ARCHITECTURES[kind(message)](settings(message), resizer)
+def build(message: model_pb2.DetectionModel, resizer: Resizer, extra_channels: int = 0) -> Detector:
+    """A new detector; `build_weights` creates its variables, under the caller's distribution strategy.
+
+    Args:
+        message: the model.
+        resizer: resizes its images.
+        extra_channels: number of channels of the images besides red, green and blue.
+    """
+    made = META_ARCHITECTURES[kind(message)](settings(message), resizer)
+    if extra_channels:
+        made.image_channels += extra_channels
+    return made
 
 
 def kind(message: model_pb2.DetectionModel) -> str:
-    """Name of the meta-architecture that the config picks. Raises ConfigError where it is none that can be built."""
+    """Name of the meta-architecture that is set.
+
+    Raises:
+        ConfigError: it is none, or one that is not supported.
+    """
     name = message.WhichOneof("model")
     if name not in META_ARCHITECTURES:
         what = f"model.{name} is not supported yet" if name else "model is empty"
@@ -42,6 +55,12 @@ def kind(message: model_pb2.DetectionModel) -> str:
     return name
 
 
+def num_classes(message: model_pb2.DetectionModel) -> int:
+    """Foreground classes K. An SSD with an explicit background class counts that among its classes."""
+    chosen = settings(message)
+    return chosen.num_classes - getattr(chosen, "explicit_background_class", False)
+
+
 def settings(message: model_pb2.DetectionModel) -> object:
-    """The message of the meta-architecture that the config picks."""
+    """The message of the meta-architecture that is set."""
     return getattr(message, kind(message))

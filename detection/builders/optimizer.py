@@ -1,4 +1,4 @@
-"""Optimizer message -> update rule, learning-rate schedule, moving average."""
+"""Message `Optimizer` -> update rule, learning-rate schedule and moving averages."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from detection.protos import optimizer_pb2
 
 
 def build(message: optimizer_pb2.Optimizer, averages_are_read: bool = False) -> optimizers.OptimizerSettings:
-    """Builds the optimiser.
+    """Builds the optimizer.
 
-    The schema says `use_moving_average: true` by default, which costs a copy of all weights and some time a step
-    although most runs never read it. So shadows are kept when the field is written as true, or when it is not written
-    and `averages_are_read` (evaluation asks for them).
+    The schema's default is `use_moving_average: true`, which costs a copy of all weights and time in every step
+    although most runs never use the averages. Averages are therefore kept only if the field is explicitly true, or if
+    it is not set and `averages_are_read` (evaluation uses them).
     """
     which = message.WhichOneof("optimizer")
     inner = getattr(message, which)
@@ -31,7 +31,7 @@ def build(message: optimizer_pb2.Optimizer, averages_are_read: bool = False) -> 
 
 
 def build_schedule(message: optimizer_pb2.LearningRate) -> schedules.Schedule:
-    """Builds the learning rate that is chosen."""
+    """Builds the learning-rate schedule that is set."""
     which = message.WhichOneof("learning_rate")
     inner = getattr(message, which)
     if which == "constant_learning_rate":
@@ -48,7 +48,7 @@ def build_schedule(message: optimizer_pb2.LearningRate) -> schedules.Schedule:
         )
     if which == "manual_step_learning_rate":
         rows = [(row.step, row.learning_rate) for row in inner.schedule]
-        # A row of step 0 gives the rate from the start; the initial rate is then never used, as in the reference.
+        # A row with step 0 replaces the initial rate, as in the reference.
         initial = rows.pop(0)[1] if rows and rows[0][0] == 0 else inner.initial_learning_rate
         return schedules.ManualStep(
             boundaries=tuple(step for step, _ in rows),

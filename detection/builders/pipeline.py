@@ -1,4 +1,4 @@
-"""A whole pipeline config -> finished objects, once. After this line nobody reads a proto."""
+"""Builds a `Pipeline` from a pipeline config. Nothing after this module reads protos."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from detection.config import label_map, plugins
 from detection.data.reading.options import InputOptions
 from detection.errors import DetectionError, in_file
 from detection.pipeline import Pipeline
-from detection.protos import pipeline_pb2
+from detection.protos import eval_pb2, pipeline_pb2
 from detection.settings import OPEN_IMAGES_METRICS
 from detection.types import Category
 
@@ -30,18 +30,18 @@ def load(
     read_label_maps: bool = True,
     quiet: bool = False,
 ) -> Pipeline:
-    """The finished objects of a config file.
+    """Loads, checks and builds a config file.
 
     Args:
         path: a text or binary config.
         settings: `path=value` overrides.
-        check_paths: the records, label maps and checkpoints that it names must be there.
-        training: whether it is for training, so that the learning rate must fit the number of steps.
-        read_label_maps: as of `build`.
-        quiet: what the config's check warns of is not logged.
+        check_paths: check that records, label maps and checkpoints exist.
+        training: also check what matters only for training, such as the learning-rate schedule.
+        read_label_maps: see `build`.
+        quiet: log warnings of the config check at debug level only.
 
     Raises:
-        ConfigError, DataError: naming file, field, value and what to write instead.
+        ConfigError, DataError: one line with file, field, value and fix.
     """
     message, warnings, places = config_files.read_checked(path, settings, check_paths=check_paths, training=training)
     for warning in warnings:
@@ -52,11 +52,11 @@ def load(
 
 
 def build(message: pipeline_pb2.TrainEvalPipelineConfig, *, read_label_maps: bool = True, source: str = "") -> Pipeline:
-    """Builds what the config describes; no data is opened but label maps.
+    """Builds what the config describes; of the data only label maps are read.
 
     Args:
         message: loaded, overridden and checked by `detection.config`.
-        read_label_maps: False names the classes category_1, category_2, ... without opening a file.
+        read_label_maps: False names the classes category_1, category_2, ... without reading a file.
         source: the config file, for messages.
 
     Raises:
@@ -75,23 +75,26 @@ def _build(message: pipeline_pb2.TrainEvalPipelineConfig, read_label_maps: bool,
     text = config_files.to_text(message)
     if not read_label_maps:
         message = _without_label_maps(message)
-    settings = model.settings(message.model)
-    resizer = image_resizer.build(settings.image_resizer)
-    train_input = _train_input(message, settings.num_classes)
+    num_classes = model.num_classes(message.model)
+    resizer = image_resizer.build(model.settings(message.model).image_resizer)
+    train_input = _train_input(message, num_classes)
     eval_inputs = tuple(
         input_reader.build(
             reader,
-            settings.num_classes,
+            num_classes,
             is_training=False,
-            open_images=not OPEN_IMAGES_METRICS.isdisjoint(message.eval_config.metrics_set),
+            open_images=_reads_image_labels(message.eval_config),
             path=f"eval_input_reader[{index}]",
         )
         for index, reader in enumerate(message.eval_input_reader)
     )
+    readers = (message.train_input_reader, *message.eval_input_reader)
+    extra_channels = max(reader.num_additional_channels for reader in readers)
     return Pipeline(
-        make_detector=functools.partial(model.build, message.model, resizer),
+        make_detector=functools.partial(model.build, message.model, resizer, extra_channels),
+        channels=3 + extra_channels,
         resizer=resizer,
-        categories=_categories([train_input, *eval_inputs], settings.num_classes),
+        categories=_categories([train_input, *eval_inputs], num_classes),
         train=(
             train.build(message.train_config, message.eval_config.use_moving_averages)
             if message.HasField("train_config")
@@ -107,17 +110,17 @@ def _build(message: pipeline_pb2.TrainEvalPipelineConfig, read_label_maps: bool,
 
 
 def for_inspection(path: str, settings: Iterable[str] = ()) -> Configured:
-    """A config's detector for `checkpoints.inspect`; neither records nor label maps are opened.
+    """A config's detector for `checkpoints.inspect`, without reading records or label maps.
 
     Raises:
-        ConfigError: the config cannot be read, checked or built.
+        ConfigError: the config cannot be read, is invalid, or cannot be built.
     """
     pipeline = load(path, settings, check_paths=False, read_label_maps=False, quiet=True)
     return Configured(path, pipeline.detector(), pipeline.train.fine_tune if pipeline.train else None)
 
 
 def label_map_paths(message: pipeline_pb2.TrainEvalPipelineConfig) -> list[str]:
-    """The label maps that the config names, each once."""
+    """The label maps named by the config, without duplicates."""
     readers = (message.train_input_reader, *message.eval_input_reader)
     return list(dict.fromkeys(reader.label_map_path for reader in readers if reader.label_map_path))
 
@@ -130,15 +133,31 @@ def _without_label_maps(message: pipeline_pb2.TrainEvalPipelineConfig) -> pipeli
 
 
 def _train_input(message: pipeline_pb2.TrainEvalPipelineConfig, num_classes: int) -> InputOptions | None:
-    """None where the config names no training data, as the configs of exported models need not."""
+    """The training input; None if the config names no training data, as configs of exported models may."""
     if message.train_input_reader.WhichOneof("input_reader") is None:
         return None
-    merge = message.train_config.merge_multiple_label_boxes
-    return input_reader.build(message.train_input_reader, num_classes, is_training=True, merge_boxes=merge)
+    return input_reader.build(
+        message.train_input_reader,
+        num_classes,
+        is_training=True,
+        merge_boxes=message.train_config.merge_multiple_label_boxes,
+        class_scores=_class_scores(message),
+        open_images=message.model.center_net.object_center_params.use_labeled_classes,
+    )
+
+
+def _class_scores(message: pipeline_pb2.TrainEvalPipelineConfig) -> int:
+    """Columns of the scores that boxes are learnt by; 0 where they are of one class."""
+    settings = model.settings(message.model)
+    return settings.num_classes if message.train_config.use_multiclass_scores else 0
+
+
+def _reads_image_labels(message: eval_pb2.EvalConfig) -> bool:
+    return message.skip_predictions_for_unlabeled_class or not OPEN_IMAGES_METRICS.isdisjoint(message.metrics_set)
 
 
 def _categories(inputs: list[InputOptions | None], num_classes: int) -> tuple[Category, ...]:
-    """Those of the first input, as far as the model has classes for them; without inputs, numbered ones."""
+    """The categories of the first input, up to the model's number of classes; numbered ones without an input."""
     for options in inputs:
         if options is not None:
             return tuple(category for category in options.categories if category.id <= num_classes)

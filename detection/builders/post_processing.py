@@ -1,8 +1,8 @@
 """Message `PostProcessing` -> ops.scores.PostProcessing.
 
-change_coordinate_frame has no effect: detections are always relative to the true image, which is what its default asks
-for. use_static_shapes, use_partitioned_nms, use_combined_nms, use_hard_nms and use_cpu_nms choose between
-implementations of the same result in the reference; here there is one.
+change_coordinate_frame has no effect: detections are always relative to the true image, as with its default.
+use_static_shapes, use_partitioned_nms, use_combined_nms, use_hard_nms and use_cpu_nms select implementations of the
+same result in the reference; here there is one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SCORE_CONVERTERS = {
 
 
 def build(message: post_processing_pb2.PostProcessing) -> PostProcessing:
-    """Suppression and conversion of scores."""
+    """Non-max suppression and score conversion."""
     converter = ScoreConverter(_SCORE_CONVERTERS[message.score_converter], message.logit_scale)
     return PostProcessing(
         nms=_nms(message.batch_non_max_suppression),
@@ -30,7 +30,7 @@ def build(message: post_processing_pb2.PostProcessing) -> PostProcessing:
 
 
 def _nms(message: post_processing_pb2.BatchNonMaxSuppression) -> MulticlassNms | SoftNms:
-    """Soft suppression has no IoU threshold: TensorFlow's op, which the reference calls, does not look at it."""
+    """The suppression; soft NMS has no IoU threshold, since TensorFlow's op, which the reference calls, ignores it."""
     settings = {
         "score_threshold": message.score_threshold,
         "max_detections_per_class": message.max_detections_per_class,
@@ -45,8 +45,10 @@ def _nms(message: post_processing_pb2.BatchNonMaxSuppression) -> MulticlassNms |
 def _calibrated(
     converter: ScoreConverter, message: calibration_pb2.CalibrationConfig
 ) -> ScoreConverter | CalibratedScores:
-    """The converter, with what the config says of calibration; as in the reference, a temperature divides logits, and a
-    curve changes scores."""
+    """The score converter with calibration.
+
+    As in the reference, a temperature divides logits and a curve maps scores.
+    """
     kind = message.WhichOneof("calibrator")
     if kind == "temperature_scaling_calibration":
         return CalibratedScores(converter, temperature=message.temperature_scaling_calibration.scaler)

@@ -8,20 +8,20 @@ from functools import partial
 from typing import Any
 
 from detection import registry
-from detection.data.augment import color, crop, flip, pad, patches, rows, scale
+from detection.data.augment import auto_augment, color, crop, flip, pad, patches, rows, scale
 from detection.data.resize import Method
 from detection.data.sample import Augmentation
 from detection.protos import preprocessor_pb2
 
 
 def build(message: preprocessor_pb2.PreprocessingStep) -> Augmentation:
-    """The step that is chosen."""
+    """The augmentation of the step that is set."""
     step = message.WhichOneof("preprocessing_step")
     return _BUILDERS[step](getattr(message, step))
 
 
 def _plain(function: Callable, *fields: str) -> Callable[[Any], Augmentation]:
-    """A builder that hands the fields over under their own names."""
+    """A builder that passes fields under their own names."""
     return lambda message: partial(function, **{field: getattr(message, field) for field in fields})
 
 
@@ -30,7 +30,7 @@ def _subtract_channel_mean(message: preprocessor_pb2.SubtractChannelMean) -> Aug
 
 
 def _crop(message: Any, aspect_ratio_range: tuple[float, float] | None = None) -> crop.Crop:
-    """The crop settings that many messages share; without `aspect_ratio_range` they are the message's own."""
+    """Crop settings that many messages share; `aspect_ratio_range` replaces the message's own."""
     return crop.Crop(
         min_object_covered=message.min_object_covered,
         aspect_ratio_range=aspect_ratio_range or (message.min_aspect_ratio, message.max_aspect_ratio),
@@ -65,7 +65,7 @@ def _random_pad_image(message: preprocessor_pb2.RandomPadImage) -> Augmentation:
 def _random_absolute_pad_image(message: preprocessor_pb2.RandomAbsolutePadImage) -> Augmentation:
     return partial(
         pad.random_absolute_pad_image,
-        max_height_padding=message.max_height_padding or 1,  # 0 stands for 1, which pads nothing, as in the reference
+        max_height_padding=message.max_height_padding or 1,  # 0 means 1, which adds no padding, as in the reference
         max_width_padding=message.max_width_padding or 1,
         pad_color=tuple(message.pad_color) or None,
     )
@@ -93,8 +93,10 @@ def _ssd_random_crop_pad(message: preprocessor_pb2.SSDRandomCropPad) -> Augmenta
 
 
 def _fixed_ratio_crops(message: Any, own_ratios: bool) -> tuple[crop.Crop, ...]:
-    """Crops of a step with an aspect ratio of its own: they cut to it right away, unless the operations have ratios of
-    their own."""
+    """Crops of a step that has one aspect ratio.
+
+    They use that ratio themselves unless the operations have ratios of their own.
+    """
     fixed = (message.aspect_ratio, message.aspect_ratio)
     if not message.operations:
         return (
@@ -191,6 +193,8 @@ _BUILDERS: dict[str, Callable[[Any], Augmentation]] = {
     ),
     "drop_label_probabilistically": _plain(rows.drop_label_probabilistically, "label", "drop_probability"),
     "remap_labels": _remap_labels,
+    "convert_class_logits_to_softmax": _plain(rows.convert_class_logits_to_softmax, "temperature"),
+    "autoaugment_image": _plain(auto_augment.autoaugment_image, "policy_name"),
     "custom": lambda part: registry.augmentation.make(part.name, parameters=part.parameters, field="custom"),
 }
 SUPPORTED = tuple(_BUILDERS)

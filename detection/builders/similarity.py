@@ -9,7 +9,7 @@ from detection.protos import region_similarity_calculator_pb2
 def build(
     message: region_similarity_calculator_pb2.RegionSimilarityCalculator,
 ) -> boxes.Similarity:
-    """The one that is chosen."""
+    """The similarity that is set."""
     kind = message.WhichOneof("region_similarity")
     if kind == "iou_similarity":
         return boxes.iou

@@ -25,15 +25,14 @@ from detection.protos import ssd_pb2
 
 
 def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
-    """A new detector for images as `resizer` makes them."""
+    """A new SSD for the output of `resizer`."""
     anchors = anchor_generator.build(message.anchor_generator)
     extractor = feature_extractor.build_ssd(message.feature_extractor, message.freeze_batchnorm)
     _check_maps(message, extractor.num_maps, len(anchors.num_per_location))
-    fixed = (
-        all(resizer.static_shape) and not resizer.pads
-    )  # otherwise images are padded, by the resizer or to the largest of their batch
+    # Otherwise images are padded, by the resizer or to the largest image of their batch.
+    fixed = all(resizer.static_shape) and not resizer.pads
     return Ssd(
-        num_classes=message.num_classes,
+        num_classes=message.num_classes - message.explicit_background_class,
         extractor=extractor,
         anchors=anchors,
         head=box_predictor.build_dense(
@@ -53,7 +52,7 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
 
 
 def _check_maps(message: ssd_pb2.Ssd, num_maps: int, num_anchor_maps: int) -> None:
-    """The one thing that `detection.config` cannot know of an extractor before it is built."""
+    """Checks the only condition that is not known to `detection.config` before the extractor is built."""
     if num_maps != num_anchor_maps:
         kind = message.anchor_generator.WhichOneof("anchor_generator_oneof")
         raise ConfigError(
@@ -77,11 +76,11 @@ def _assigner(message: ssd_pb2.Ssd, normalised: bool) -> TargetAssigner:
         negative_class_weight=message.negative_class_weight,
         background_as_zeros=message.encode_background_as_zeros,
         normalised=normalised,
-        background_column=message.add_background_class,
+        background_column=message.add_background_class or message.explicit_background_class,
     )
 
 
 def _pad_value(message: ssd_pb2.Ssd) -> tuple[float, ...]:
-    """In the reference SSD scales first and pads then, so the value is one of scaled images."""
+    """Padding value per channel; it applies to scaled images, since the reference's SSD scales before it pads."""
     given = message.image_resizer.keep_aspect_ratio_resizer.per_channel_pad_value
     return tuple(given) or (0.0, 0.0, 0.0)

@@ -1,4 +1,4 @@
-"""TrainConfig message -> TrainSettings."""
+"""Message `TrainConfig` -> settings.TrainSettings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from detection.settings import TrainSettings
 
 
 def build(message: train_pb2.TrainConfig, averages_are_read: bool = False) -> TrainSettings:
-    """Settings of training; `averages_are_read`: evaluation wants averaged weights."""
+    """Settings of training; `averages_are_read` is whether evaluation uses moving averages."""
     return TrainSettings(
         num_steps=message.num_steps,
         batch_size=message.batch_size,

@@ -1,5 +1,7 @@
-"""Message `FasterRcnn` -> meta_architectures.two_stage.TwoStage: Faster R-CNN, or R-FCN where the second stage has an
-rfcn_box_predictor."""
+"""Message `FasterRcnn` -> meta_architectures.two_stage.TwoStage.
+
+It is a Faster R-CNN, or an R-FCN if the second stage has an rfcn_box_predictor.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,7 @@ from detection.heads.position_sensitive import PositionSensitiveHead, PositionSe
 from detection.heads.region import RegionHead, RegionHeadOptions
 from detection.losses.weighted_smooth_l1 import WeightedSmoothL1
 from detection.losses.weighted_softmax import WeightedSoftmax
+from detection.meta_architectures.box_features import BoxFeatures, NoBoxFeatures
 from detection.meta_architectures.fast_rcnn import GivenProposals
 from detection.meta_architectures.faster_rcnn import CropRegions, RegionProposalNetwork, RpnSettings
 from detection.meta_architectures.multibox_loss import LossTerms
@@ -36,24 +39,23 @@ from detection.ops.samplers import BalancedSampler
 from detection.ops.targets import TargetAssigner
 from detection.protos import anchor_generator_pb2, box_predictor_pb2, faster_rcnn_pb2
 
-# Both stages code boxes alike and match by these thresholds; no field changes them (Ren et al. 2015, section 3.1.2;
-# Girshick 2015, section 2.3).
+# Box coder of both stages and matcher of the first (Ren et al. 2015, section 3.1.2; Girshick 2015, section 2.3). No
+# config field changes them.
 CODER = FasterRcnnBoxCoder(10.0, 10.0, 5.0, 5.0)
 RPN_MATCHER = ArgMaxMatcher(0.7, 0.3, force_match_for_each_row=True)
 
 
 def build(message: faster_rcnn_pb2.FasterRcnn, resizer: Resizer) -> TwoStage:
-    """A new Faster R-CNN or R-FCN for images as `resizer` makes them."""
-    return _build(message, "model.faster_rcnn")
+    """A new Faster R-CNN or R-FCN for the output of `resizer`."""
+    return _build(message)
 
 
 def build_fast_rcnn(message: faster_rcnn_pb2.FasterRcnn, resizer: Resizer) -> TwoStage:
-    """A new Fast R-CNN, whose proposals come with the images; what the message says of the first stage does not
-    matter."""
-    return _build(message, "model.fast_rcnn", GivenProposals())
+    """A new Fast R-CNN, whose proposals are given with the images; first-stage fields have no effect."""
+    return _build(message, GivenProposals())
 
 
-def _build(message: faster_rcnn_pb2.FasterRcnn, path: str, given: GivenProposals | None = None) -> TwoStage:
+def _build(message: faster_rcnn_pb2.FasterRcnn, given: GivenProposals | None = None) -> TwoStage:
     predictor = message.second_stage_box_predictor
     whole_map = predictor.WhichOneof("box_predictor_oneof") == "rfcn_box_predictor"
     extractor = feature_extractor.build_two_stage(message.feature_extractor, whole_map)
@@ -64,26 +66,32 @@ def _build(message: faster_rcnn_pb2.FasterRcnn, path: str, given: GivenProposals
         num_classes=message.num_classes,
         extractor=extractor,
         proposer=proposer,
-        second_stage=_second_stage(message, extractor, path) if two_stages else ProposalsOnly(message.num_classes),
+        second_stage=_second_stage(message, extractor) if two_stages else ProposalsOnly(message.num_classes),
     )
 
 
-def _second_stage(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor, path: str) -> SecondStage:
+def _second_stage(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor) -> SecondStage:
     normalize = TargetNormalization if message.second_stage_normalize_targets else Identity
     return SecondStage(
         num_classes=message.num_classes,
         regions=_regions(message, extractor),
         assigner=TargetAssigner(box_ops.iou, _region_matcher(message), CODER),
-        sampler=_sampler(message, path),
+        sampler=_sampler(message),
         loss_terms=_region_losses(message),
         postprocessing=post_processing.build(message.second_stage_post_processing),
         normalization=normalize(message.num_classes),
         add_groundtruth=message.second_stage_add_groundtruth,
+        box_features=_box_features(message),
     )
 
 
+def _box_features(message: faster_rcnn_pb2.FasterRcnn) -> BoxFeatures | NoBoxFeatures:
+    final, cropped = message.output_final_box_features, message.output_final_box_rpn_features
+    return BoxFeatures(final, cropped) if final or cropped else NoBoxFeatures()
+
+
 def _region_matcher(message: faster_rcnn_pb2.FasterRcnn) -> ArgMaxMatcher:
-    """Below the lower threshold a proposal is not even background: with 0, every one is."""
+    """Proposals with an IoU below the lower threshold are ignored; with a threshold of 0 none is."""
     matched, background = message.second_stage_matched_iou, message.second_stage_background_iou
     if background == 0:
         return ArgMaxMatcher(matched, matched)
@@ -91,15 +99,19 @@ def _region_matcher(message: faster_rcnn_pb2.FasterRcnn) -> ArgMaxMatcher:
 
 
 def _anchors(message: anchor_generator_pb2.AnchorGenerator) -> AnchorGenerator:
-    """Those of a pyramid stand in the middle of their cells whatever the size of the image: the reference does not tell
-    its two-stage detectors the size."""
+    """Anchor generator of the first stage; a pyramid's anchors are centred on their cells for any image size.
+
+    The reference does not pass the image size to the anchor generators of its two-stage detectors.
+    """
     anchors = anchor_generator.build(message)
     return dataclasses.replace(anchors, centred=True) if isinstance(anchors, MultiscaleAnchors) else anchors
 
 
 def _region_proposal_network(message: faster_rcnn_pb2.FasterRcnn, keras_form: bool) -> RegionProposalNetwork:
-    """The convolution's activation is ReLU6 whatever its hyperparameters say, as in the reference. In the Keras form
-    its batch norm learns if the extractor's does."""
+    """The RPN; its convolution has a ReLU6 activation regardless of its hyperparameters, as in the reference.
+
+    In the Keras form its batch norm is trained if the extractor's is.
+    """
     anchors = _anchors(message.first_stage_anchor_generator)
     hyper = hyperparams.build(message.first_stage_box_predictor_conv_hyperparams)
     if keras_form:
@@ -181,8 +193,11 @@ def _position_sensitive(message: box_predictor_pb2.RfcnBoxPredictor, stride: int
 
 
 def _crop(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor) -> roi.OneMap | roi.MultilevelCrop:
-    """`use_matmul_crop_and_resize` is that crop of the reference whose last samples count as those of the map's last
-    cells, however they are rounded."""
+    """Crops regions from one map or from a pyramid.
+
+    `use_matmul_crop_and_resize` selects the reference's crop in which the last samples count as samples of the map's
+    last cells even if rounding moves them beyond.
+    """
     size = (message.initial_crop_size - message.maxpool_kernel_size) // message.maxpool_stride + 1
     if message.roi_max_pool:
         return roi.OneMap(roi.RoiMaxPool(size, extractor.stride))
@@ -190,17 +205,15 @@ def _crop(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor) -> 
     return roi.MultilevelCrop(op) if extractor.pyramid or message.use_matmul_crop_and_resize else roi.OneMap(op)
 
 
-def _sampler(message: faster_rcnn_pb2.FasterRcnn, path: str) -> ProposalSampler | AllProposals:
-    """A miner looks at all proposals."""
+def _sampler(message: faster_rcnn_pb2.FasterRcnn) -> ProposalSampler | AllProposals:
+    """Samples proposals; hard example mining uses all of them."""
     if message.HasField("hard_example_miner"):
         return AllProposals()
-    return ProposalSampler(
-        message.second_stage_batch_size, message.second_stage_balance_fraction, f"{path}.second_stage_batch_size"
-    )
+    return ProposalSampler(message.second_stage_batch_size, message.second_stage_balance_fraction)
 
 
 def _region_losses(message: faster_rcnn_pb2.FasterRcnn) -> LossTerms:
-    """Softmax where the config names no loss, as in the reference."""
+    """Losses of the second stage; softmax if the config names none, as in the reference."""
     named = message.second_stage_classification_loss.WhichOneof("classification_loss")
     classification = losses.classification(message.second_stage_classification_loss) if named else None
     weights = (message.second_stage_classification_loss_weight, message.second_stage_localization_loss_weight)

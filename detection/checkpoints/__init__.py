@@ -1,1 +1,1 @@
-"""Checkpoints: their files, the names in them, what a model takes from them, and what they are of."""
+"""Checkpoints: reading and writing files, variable names, restoring, rotation and inspection."""

@@ -1,8 +1,8 @@
-"""One name-based TensorFlow checkpoint: `<prefix>.index` and `<prefix>.data-00000-of-00001`, holding {name: array}.
+"""Reads and writes TensorFlow checkpoints: `<prefix>.index` and `<prefix>.data-00000-of-00001`, holding {name: array}.
 
-Any tool that reads TensorFlow 1 checkpoints reads these. Writing is atomic: both files are made in a hidden folder
-beside the target, flushed to the disk, and renamed, the index last; a checkpoint exists exactly when its index does.
-Reading checks TensorFlow's checksums, so a damaged file is found here and not in the weights.
+Any tool that reads TensorFlow 1 checkpoints reads these. Writing is atomic: both files are written in a hidden folder
+beside the target, flushed to disk and renamed, the index last; a checkpoint exists exactly when its index does.
+Reading verifies TensorFlow's checksums, so a damaged file is an error and never gives wrong weights.
 """
 
 from __future__ import annotations
@@ -29,22 +29,25 @@ _STEP = re.compile(rf"-(\d+){re.escape(INDEX)}$")
 
 
 class UnreadableCheckpointError(ConfigError):
-    """A checkpoint is missing, cut, damaged or of another kind; the message names its file."""
+    """A checkpoint is missing, truncated, damaged or of another kind; the message names its file."""
 
 
 class Entry(NamedTuple):
-    """What a checkpoint says about one of its arrays."""
+    """Shape and type of one array in a checkpoint."""
 
     shape: tuple[int, ...]
     dtype: tf.DType
 
 
 def write(prefix: str | os.PathLike, tensors: Mapping[str, tf.Tensor | tf.Variable | np.ndarray]) -> None:
-    """Saves `tensors` under `prefix`, replacing what is there. After an error nothing is changed and nothing is left
-    over.
+    """Writes a checkpoint, replacing an existing one. After an error nothing is changed and no files are left behind.
+
+    Args:
+        prefix: path of the checkpoint without the suffixes of its files.
+        tensors: values by name.
 
     Raises:
-      OSError: the disk is full, the folder cannot be written, a file is too large.
+        OSError: the disk is full, the folder cannot be written, or a file is too large.
     """
     prefix = Path(prefix)
     folder = prefix.parent / f"{TEMPORARY}{files.owner()}"
@@ -73,11 +76,13 @@ def _flush(path: str) -> None:
 
 
 def remove_leftovers(folder: str | os.PathLike) -> int:
-    """Deletes what killed processes left of unfinished saves; returns how many folders that were. Call it with the
-    folder's lock held.
+    """Deletes temporary folders of saves that were interrupted by a kill. The caller must hold the lock of the folder.
 
-    One whose data lay in place already, and whose index did not, is finished: both were complete before the first was
-    renamed.
+    If only the data file of a checkpoint had been renamed, the save is completed: both files were complete before the
+    first was renamed.
+
+    Returns:
+        The number of temporary folders.
     """
     leftovers = list(Path(folder).glob(f"{TEMPORARY}*"))
     for leftover in leftovers:
@@ -90,17 +95,19 @@ def remove_leftovers(folder: str | os.PathLike) -> int:
 
 
 def delete(prefix: str | os.PathLike) -> None:
-    """Deletes a checkpoint, the index first: half a deletion then looks like no checkpoint, not like a damaged one."""
+    """Deletes a checkpoint, the index first, so that an interrupted deletion leaves no damaged checkpoint."""
     for suffix in (INDEX, DATA):
         Path(f"{prefix}{suffix}").unlink(missing_ok=True)
 
 
 def locate(path: str | os.PathLike) -> str:
-    """The prefix meant by `path`: a prefix, one of a checkpoint's files, a V1 file, or a folder (its latest
-    checkpoint).
+    """Returns the prefix of the checkpoint at `path`.
+
+    Args:
+        path: a prefix, one of the files of a checkpoint, a V1 file, or a folder (its latest checkpoint).
 
     Raises:
-      UnreadableCheckpointError: there is no checkpoint.
+        UnreadableCheckpointError: there is no checkpoint.
     """
     path = os.fspath(path)
     for folder in (
@@ -108,14 +115,14 @@ def locate(path: str | os.PathLike) -> str:
         os.path.dirname(path),
         os.path.dirname(os.path.dirname(path)),
     ):  # An export holds its checkpoint in a folder of its own.
-        if (unusable := files.unpublished(folder)) is not None:
+        if (unusable := files.interrupted_export(folder)) is not None:
             raise UnreadableCheckpointError(unusable)
     if os.path.isdir(path):
         latest = _named_by_state_file(path) or _newest_in(path)
         held = sorted(str(file).removesuffix(INDEX) for file in Path(path).glob(f"*{INDEX}"))
         if latest is None and len(held) != 1:
             what = (
-                f"several checkpoints and none that is the latest; name one: {', '.join(held[:4])}"
+                f"several checkpoints without step numbers; name one: {', '.join(held[:4])}"
                 if held
                 else "no checkpoint"
             )
@@ -142,13 +149,15 @@ def locate(path: str | os.PathLike) -> str:
 def _named_by_state_file(folder: str) -> str | None:
     try:
         return tf.train.latest_checkpoint(folder)
-    except ValueError:  # An empty state file; other garbage gives None.
+    except ValueError:  # The state file is empty; any other invalid content gives None.
         return None
 
 
 def _newest_in(folder: str) -> str | None:
-    """Prefix of the checkpoint with the highest step, for a folder whose state file is absent, garbage, or names one
-    that is gone."""
+    """Returns the prefix of the checkpoint with the highest step.
+
+    Used if the state file of the folder is missing, invalid, or names a checkpoint that no longer exists.
+    """
     steps = {
         int(match[1]): str(file).removesuffix(INDEX)
         for file in Path(folder).glob(f"*{INDEX}")
@@ -158,53 +167,63 @@ def _newest_in(folder: str) -> str | None:
 
 
 def entries(prefix: str | os.PathLike) -> dict[str, Entry]:
-    """Names, shapes and types of a checkpoint, without its values.
+    """Reads names, shapes and types of a name-based checkpoint, without the values.
 
     Raises:
-      UnreadableCheckpointError: missing, damaged, or object-based (its names are then paths through Python objects, not
-          variable names).
+        UnreadableCheckpointError: the checkpoint is missing, damaged, or object-based (its names are then paths through
+            Python objects, not variable names).
     """
     prefix = os.fspath(prefix)
     found = raw_entries(prefix)
     if OBJECT_GRAPH in found:
         raise UnreadableCheckpointError(
-            f"{prefix}: this is an object-based (TensorFlow 2) checkpoint; only checkpoints by variable name can be"
-            " used: those of this project, of the TensorFlow 1 detection zoo and of tf-slim"
+            f"{prefix}: this is an object-based (TensorFlow 2) checkpoint; only name-based checkpoints can be used"
+            " here: those of this project, of the TensorFlow 1 detection zoo and of tf-slim"
         )
     return found
 
 
 def raw_entries(prefix: str | os.PathLike) -> dict[str, Entry]:
-    """As `entries`, of a checkpoint of either kind, by the names of its arrays."""
+    """Reads names, shapes and types of a checkpoint, name-based or object-based.
+
+    Raises:
+        UnreadableCheckpointError: the checkpoint is missing or damaged.
+    """
     prefix = os.fspath(prefix)
-    with readable(prefix):
-        reader = opened(prefix)
-        types = reader.get_variable_to_dtype_map()
-        return {name: Entry(tuple(shape), types[name]) for name, shape in reader.get_variable_to_shape_map().items()}
+    with reporting_errors(prefix):
+        checkpoint = reader(prefix)
+        types, shapes = checkpoint.get_variable_to_dtype_map(), checkpoint.get_variable_to_shape_map()
+        return {name: Entry(tuple(shape), types[name]) for name, shape in shapes.items()}
 
 
 def read(prefix: str | os.PathLike, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-    """Values by name, all of them or those asked for, with their checksums verified.
+    """Reads values by name and verifies their checksums.
+
+    Args:
+        prefix: prefix of the checkpoint.
+        names: which values to read; None reads all of a name-based checkpoint.
 
     Raises:
-      UnreadableCheckpointError: as `entries`, or a value is cut or damaged.
+        UnreadableCheckpointError: as for `entries`, or a value is truncated or damaged.
     """
     prefix = os.fspath(prefix)
-    wanted = sorted(entries(prefix) if names is None else names)
-    with readable(prefix):
-        reader = opened(prefix)
-        return {name: reader.get_tensor(name) for name in wanted}
+    requested = sorted(entries(prefix) if names is None else names)
+    with reporting_errors(prefix):
+        checkpoint = reader(prefix)
+        return {name: checkpoint.get_tensor(name) for name in requested}
 
 
-def opened(prefix: str) -> Any:  # tf.train.CheckpointReader, whose type has no public name
-    """TensorFlow's reader of a checkpoint that it may read."""
+def reader(prefix: str) -> Any:  # tf.train.CheckpointReader, whose type has no public name
+    """Opens a checkpoint with TensorFlow's reader, after checking that TensorFlow can read the index safely."""
     index_check.check(prefix)
     return tf.train.load_checkpoint(prefix)
 
 
-class readable:
-    """Turns every way in which TensorFlow reports a bad checkpoint (IndexError among them) into ours, which names the
-    file."""
+class reporting_errors:
+    """Context manager that turns TensorFlow's errors about a bad checkpoint into UnreadableCheckpointError.
+
+    TensorFlow raises several types, IndexError among them; the error raised here always names the file.
+    """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -218,5 +237,5 @@ class readable:
             error, ConfigError
         ):
             raise UnreadableCheckpointError(
-                f"{self._prefix}: cannot be read, cut or damaged ({first_line(error)[:200]})"
+                f"{self._prefix}: cannot be read, truncated or damaged ({first_line(error)[:200]})"
             ) from error

@@ -1,12 +1,12 @@
-"""Whether the index of a checkpoint can be given to TensorFlow, which believes what it says.
+"""Validates the index file of a checkpoint before TensorFlow reads it.
 
-TensorFlow ends the process (a failed check, no exception) where an entry with a right checksum is no entry or has an
-impossible shape, and makes room for as many bytes as a shape asks for. So every entry is read here first, and compared
-with the data files. Damage that checksums show is left to TensorFlow, which reports it.
+TensorFlow trusts an index: an entry with a valid checksum that cannot be parsed or has an impossible shape aborts the
+process (a failed CHECK, not an exception), and a huge shape makes it allocate that much memory. So every entry is
+parsed here first and compared with the data files. TensorFlow itself reports damage that checksums reveal.
 
-    <prefix>.index = blocks, each: entries | places where a key stands whole | kind, 1 byte | masked CRC-32C
-    an entry       = bytes shared with the key before, bytes of its own, bytes of the value (varints) | key | value
-    the last 48 bytes say where the block is whose values say where the others are
+    <prefix>.index = blocks, each: entries | restart points (keys stored whole) | type, 1 byte | masked CRC-32C
+    an entry       = bytes shared with the previous key, own bytes, bytes of the value (varints) | key | value
+    footer         = the last 48 bytes, which locate the block that locates the others
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
 _FOOTER, _MAGIC = 48, 0xDB4775248B80FB57
-_PLAIN = 0  # the only kind of block that checkpoints are written with
+_PLAIN = 0  # uncompressed, the only type of block in checkpoints
 _MOST_SHARDS = 1 << 20
 
 
 def check(prefix: str) -> None:
-    """Raises ValueError, which says what is wrong, where `<prefix>.index` must not be read with TensorFlow.
+    """Checks that TensorFlow can read `<prefix>.index` safely. A missing file is not an error here.
 
-    A file that does not exist is left to whoever reads it.
+    Raises:
+        ValueError: the index is damaged; the message says what is wrong.
     """
     path = f"{prefix}.index"
     if not tf.io.gfile.exists(path):
@@ -41,7 +42,7 @@ def check(prefix: str) -> None:
         if any(first >= second for (first, _), (second, _) in itertools.pairwise(entries)):
             raise ValueError("its index is damaged: its entries are not in order")
     except (IndexError, struct.error) as error:
-        raise ValueError("its index is damaged or cut short") from error
+        raise ValueError("its index is damaged or truncated") from error
     header = tensor_bundle_pb2.BundleHeaderProto()
     try:
         header.ParseFromString(next((value for key, value in entries if not key), b""))
@@ -49,7 +50,7 @@ def check(prefix: str) -> None:
     except DecodeError as error:
         raise ValueError("an entry of its index is damaged") from error
     sizes = _data_sizes(prefix, header.num_shards)
-    parts: dict[bytes, list[tensor_bundle_pb2.BundleEntryProto]] = {}  # of partitioned variables, by their names
+    parts: dict[bytes, list[tensor_bundle_pb2.BundleEntryProto]] = {}  # of partitioned variables, by name
     for key, entry in found:
         if key.startswith(b"\0"):
             parts.setdefault(key.partition(b"\0\1")[0], []).append(entry)
@@ -61,7 +62,7 @@ def check(prefix: str) -> None:
 
 
 def _data_sizes(prefix: str, shards: int) -> list[int | None]:
-    """Bytes of each data file; None for one that is not there."""
+    """Returns the size of each data file in bytes; None for a missing one."""
     if not 0 < shards < _MOST_SHARDS:
         raise ValueError(f"its index counts {shards} data files")
     names = (f"{prefix}.data-{shard:05d}-of-{shards:05d}" for shard in range(shards))
@@ -71,7 +72,7 @@ def _data_sizes(prefix: str, shards: int) -> list[int | None]:
 
 
 def _wrong(entry: tensor_bundle_pb2.BundleEntryProto, sizes: list[int | None]) -> str | None:
-    """What is wrong with an entry, whose values lie in data files of these sizes."""
+    """Returns what is wrong with an entry, given the sizes of the data files, or None."""
     try:
         dtype = tf.as_dtype(entry.dtype)
     except TypeError:
@@ -82,26 +83,26 @@ def _wrong(entry: tensor_bundle_pb2.BundleEntryProto, sizes: list[int | None]) -
     if entry.shape.unknown_rank or any(size < 0 for size in dims) or len(dims) > 254:
         return "has no usable shape"
     values = math.prod(dims)
-    # Text and the like have a length each.
+    # Every string takes at least one byte, its length.
     needed = values * (1 if dtype == tf.string else dtype.size)
-    if entry.slices:  # Its values lie in entries of their own.
+    if entry.slices:  # The values are stored in separate entries.
         room = None if None in sizes else sum(sizes)
     elif not 0 <= entry.shard_id < len(sizes) or entry.offset < 0 or entry.size < 0:
         return "points outside the data files"
     else:
         room = sizes[entry.shard_id]
         if room is not None and entry.offset + entry.size > room:
-            return f"points behind the end of its data file, which has {room} bytes; the file is cut short"
+            return f"points past the end of its data file, which has {room} bytes; the file is truncated"
         room = entry.size
     if room is not None and needed > room:
-        return f"has the shape {dims}, whose {needed} bytes are not there"
+        return f"has the shape {dims}, which needs {needed} bytes; the file has fewer"
     return None
 
 
 def _wrong_parts(
     entry: tensor_bundle_pb2.BundleEntryProto, parts: list[tensor_bundle_pb2.BundleEntryProto]
 ) -> str | None:
-    """What is wrong with the entry of a partitioned variable, or with those of its parts."""
+    """Returns what is wrong with the entry of a partitioned variable or with its parts, or None."""
     sides = [dim.size for dim in entry.shape.dim]
     slices = [
         tuple((extent.start, extent.length if extent.HasField("length") else -1) for extent in one.extent)
@@ -117,15 +118,19 @@ def _wrong_parts(
     if len(set(slices)) != len(slices):
         return "has a part twice"
     if any(part.dtype != entry.dtype or part.slices for part in parts):
-        return "has a part of another type"
+        return "has a part of a different type"
     return None
 
 
 def _entries(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of all blocks; IndexError, struct.error, ValueError where the file is no table."""
+    """Yields keys and values of all blocks.
+
+    Raises:
+        IndexError, struct.error, ValueError: the file is not an index.
+    """
     footer = data[-_FOOTER:]
     if len(footer) < _FOOTER or struct.unpack("<Q", footer[-8:])[0] != _MAGIC:
-        raise ValueError("its index is no index of a checkpoint, or cut short")
+        raise ValueError("its index is not a checkpoint index, or is truncated")
     _, place = _handle(footer, 0)
     index, _ = _handle(footer, place)
     for _, value in _block(data, index):
@@ -133,7 +138,7 @@ def _entries(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _handle(data: bytes, place: int) -> tuple[tuple[int, int], int]:
-    """Offset and size of a block, and where the next thing begins."""
+    """Returns (offset, size) of a block, and the position after the handle."""
     offset, place = _varint(data, place)
     size, place = _varint(data, place)
     return (offset, size), place
@@ -151,11 +156,11 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
 
 
 def _block(data: bytes, handle: tuple[int, int]) -> Iterator[tuple[bytes, bytes]]:
-    """The entries of a block, which must fill it; every place that a search may start from must be one of them."""
+    """Yields the entries of a block, which must fill it; every restart point must be the start of an entry."""
     offset, size = handle
     block = data[offset : offset + size]
     if len(block) < size or data[offset + size] != _PLAIN:
-        raise ValueError("its index is cut short, or compressed, which indexes of checkpoints are not")
+        raise ValueError("its index is truncated or compressed; checkpoint indexes are never compressed")
     (restarts,) = struct.unpack("<I", block[-4:])
     end = size - 4 * (restarts + 1)
     if end < 0:

@@ -1,7 +1,6 @@
-"""What a checkpoint holds, and what of it a config would start from, as text of 100 columns.
+"""Describes the contents of a checkpoint, and what a config would restore from it, as text of at most 100 columns.
 
-Every array is read once, so that a cut or damaged file, and values that are not finite, are found here and not in
-training.
+Every array is read once, so that truncated or damaged files and non-finite values are found here and not in training.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ from detection.errors import ConfigError
 from detection.feature_extractors import catalogue
 
 _CHUNK_BYTES = 64 << 20  # read at a time
-_DIFFERENCES = 8  # shown of the arrays that have another shape
+_DIFFERENCES = 8  # number of arrays with a different shape that are listed
 _HEADER = f"  {'arrays':>6} {'numbers':>11}  scope"
-# What the rows of the report say here.
+# The meaning of each row of a RestoreReport.
 _ROWS = {
-    "restored": "taken",
-    "adapted": "taken and made to fit, from another shape in the checkpoint",
-    "mismatched": "initial value: another shape in the checkpoint",
+    "restored": "restored",
+    "adapted": "restored, adapted from a different shape in the checkpoint",
+    "mismatched": "initial value: different shape in the checkpoint",
     "missing": "initial value: not in the checkpoint",
     "left_out": "initial value: outside the scopes that '{kind}' restores",
     "unexpected": "in the checkpoint, not used",
@@ -47,39 +46,39 @@ _ROWS = {
 
 
 class Request(NamedTuple):
-    """What to look at, and how closely."""
+    """What to inspect, and in how much detail."""
 
-    checkpoint: str = ""  # a prefix, file or folder; "": the config's fine_tune_checkpoint
-    kind: str = ""  # "": the config's fine_tune_checkpoint_type
-    levels: int = 2  # of scopes that are shown
-    all_names: bool = False  # every array on a line of its own
+    checkpoint: str = ""  # a prefix, file or folder; "" uses the config's fine_tune_checkpoint
+    kind: str = ""  # fine_tune_checkpoint_type; "" uses the config's
+    levels: int = 2  # depth of scopes that are shown
+    all_names: bool = False  # show every array on a separate line
 
 
 class Configured(NamedTuple):
-    """A config's detector, of which the names and shapes of variables are looked at, and its own start."""
+    """The detector of a config, whose variable names and shapes are compared with the checkpoint."""
 
-    config: str  # the file, for the text
+    config: str  # the file, as shown in the text
     detector: HasObjectKeys
-    start: FineTune | None  # train_config.fine_tune_checkpoint
+    start: FineTune | None  # the config's train_config.fine_tune_checkpoint
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """By checkpoint name."""
+        """The shapes of the variables, by name in name-based checkpoints."""
         return {name: tuple(variable.shape) for name, variable in loading.by_name(self.detector).items()}
 
 
 class Inspection(NamedTuple):
-    """The text, and why a run from this checkpoint would stop at once; "" if it would not."""
+    """The description of a checkpoint."""
 
     lines: list[str]
-    fault: str
+    fault: str  # why training from this checkpoint would fail; "" if it would not
 
 
 def inspect(request: Request, model: Configured | None = None) -> Inspection:
-    """Reads the checkpoint, and compares it with a config's detector if one is given.
+    """Reads a checkpoint, and compares it with the detector of a config if one is given.
 
     Raises:
-      ConfigError, DataError: no such checkpoint, or a damaged one.
+        ConfigError, DataError: the checkpoint is missing or damaged.
     """
     start = FineTune(request.checkpoint, request.kind) if model is None else _start(request, model.start)
     if not start.path:
@@ -99,9 +98,9 @@ def inspect(request: Request, model: Configured | None = None) -> Inspection:
     lines += ["", f"{model.config}, starting from it as '{start.kind}'{' with all heads' if start.load_all else ''}:"]
     there = {name: found[source].shape for name in shapes if (source := _source(name, start)) in found}
     lines += _use(matched.report, shapes, found, there, start, request)
-    doubts = restore.examine(shapes, found, start, matched)
-    lines += [f"  another network? {doubts.remark}"] if doubts.remark else []
-    return Inspection(lines, f"{prefix}: {doubts.fault}" if doubts.fault else "")
+    compatibility = restore.compatibility(shapes, found, start, matched)
+    lines += [f"  a different network? {compatibility.warning}"] if compatibility.warning else []
+    return Inspection(lines, f"{prefix}: {compatibility.fault}" if compatibility.fault else "")
 
 
 def _source(name: str, start: FineTune) -> str | None:
@@ -110,22 +109,22 @@ def _source(name: str, start: FineTune) -> str | None:
 
 def _overview(prefix: str, facts: Sequence[tuple[str, str]], weights: Shapes, request: Request) -> list[str]:
     column = max(len(subject) for subject, _ in facts)
-    said = (f"  {subject:{column}}  {sentence}" for subject, sentence in facts)
-    return [prefix, *said, "", _HEADER, *_names(weights, request)]
+    rows = (f"  {subject:{column}}  {sentence}" for subject, sentence in facts)
+    return [prefix, *rows, "", _HEADER, *_names(weights, request)]
 
 
 def _object_based(prefix: str, start: FineTune, request: Request, model: Configured | None) -> Inspection:
-    """The same of an object-based checkpoint, whose arrays are called by keys."""
+    """Inspects an object-based checkpoint, whose arrays have keys instead of variable names."""
     found = object_files.contents(prefix)
     weights = {key: entry.shape for key, entry in found.entries.items() if object_load.is_weight(key)}
     arrays = {f"{key}{object_files.END}": entry for key, entry in (found.entries | found.slots).items()}
     faulty = _not_finite(prefix, arrays)
     slots = collections.Counter(key.rpartition("/")[2] for key in found.slots)
     facts = [
-        ("looks like", object_load.identity(found)),
+        ("looks like", object_load.describe(found)),
         ("weights", f"{len(weights)} arrays, {outline.count(weights):,} numbers"),
         ("file", f"{_size(prefix)}; every array can be read{'' if faulty else ', every value is finite'}"),
-        ("step", f"{found.step():,}" if object_files.STEP in found.entries else "none is noted"),
+        ("step", f"{found.step():,}" if object_files.STEP in found.entries else "not stored"),
     ]
     if faulty:
         facts.append(("NaN or inf", f"in {_many(len(faulty), 'array', 'arrays')}, e.g. {min(faulty)}"))
@@ -143,12 +142,12 @@ def _object_based(prefix: str, start: FineTune, request: Request, model: Configu
     keys = {name: found.find(paths.get(own, "")) for name, own in source.keys.items()}
     there = {name: found.entries[key].shape for name, key in keys.items() if key is not None}
     lines += _use(report, source.shapes, found.entries, there, start, request)
-    fault = object_load.doubts(source.keys, report, found, start.kind)
+    fault = object_load.incompatibility(source.keys, report, found, start.kind)
     return Inspection(lines, f"{prefix}: {fault}" if fault else "")
 
 
 def _start(request: Request, own: FineTune | None) -> FineTune:
-    """The config's start, with what the request says instead."""
+    """Returns the fine-tuning checkpoint of the config, with the values that the request overrides."""
     start = own or FineTune("", "classification")
     start = start._replace(path=request.checkpoint or start.path, kind=request.kind or start.kind)
     restore.check_kind(start.kind)
@@ -156,7 +155,7 @@ def _start(request: Request, own: FineTune | None) -> FineTune:
 
 
 def _facts(prefix: str, found: Mapping[str, Entry], weights: Shapes) -> list[tuple[str, str]]:
-    """(subject, sentence), one a line."""
+    """Returns (subject, sentence) for each line about the checkpoint as a whole."""
     beside: dict[str, list[str]] = collections.defaultdict(list)
     for name in found.keys() - weights.keys():
         beside[name.rpartition("/")[2]].append(name)
@@ -171,7 +170,7 @@ def _facts(prefix: str, found: Mapping[str, Entry], weights: Shapes) -> list[tup
         *_identity(recognise.network(found), recognise.detector(found), recognise.pyramid(found)),
         ("weights", f"{len(weights)} arrays, {outline.count(weights):,} numbers, {types or 'none'}"),
         ("file", f"{_size(prefix)}; every array can be read{'' if faulty else ', every value is finite'}"),
-        ("step", f"{int(next(iter(steps.values()))):,}" if steps else "none is noted"),
+        ("step", f"{int(next(iter(steps.values()))):,}" if steps else "not stored"),
     ]
     if faulty:
         facts.append(("NaN or inf", f"in {_many(len(faulty), 'array', 'arrays')}, e.g. {min(faulty)}"))
@@ -179,7 +178,7 @@ def _facts(prefix: str, found: Mapping[str, Entry], weights: Shapes) -> list[tup
         facts.append(
             (
                 "averages",
-                f"of {_many(averages, 'array', 'arrays')}; a restore leaves them and takes the values themselves",
+                f"of {_many(averages, 'array', 'arrays')}; not used for fine-tuning, which restores the raw values",
             )
         )
     return [*facts, ("also", slots)] if slots else facts
@@ -188,14 +187,14 @@ def _facts(prefix: str, found: Mapping[str, Entry], weights: Shapes) -> list[tup
 def _identity(
     network: recognise.Network | None, detector: recognise.Detector | None, pyramid: str
 ) -> Iterator[tuple[str, str]]:
-    """Whose checkpoint it is, and what a config calls its extractor, which may be a feature pyramid."""
+    """Yields what model the checkpoint is of, and the feature_extractor.type for it if there is one."""
     if network is None and detector is None:
-        yield "looks like", "nothing that is known here: no scope is one of a network's, no head one of a detector's"
+        yield "looks like", "no known model: no scope of a known network, no head of a known detector"
         return
     words = ["an unknown network" if network is None else network.name]
     if network is not None:
         words.append(
-            "widths of no depth multiplier"
+            "unknown depth multiplier"
             if network.depth_multiplier is None
             else f"depth multiplier {network.depth_multiplier:g}"
         )
@@ -211,7 +210,7 @@ def _identity(
     counts = (
         (detector.num_classes, "class", "classes"),
         (detector.maps, "map", "maps"),
-        (detector.anchors, "anchor a cell", "anchors a cell"),
+        (detector.anchors, "anchor per cell", "anchors per cell"),
     )
     words += [_many(number, *what) for number, *what in counts if number]
     yield "looks like", f"{detector.kind} over {', '.join(words)}"
@@ -238,8 +237,11 @@ def _size(prefix: str) -> str:
 
 
 def _not_finite(prefix: str, found: Mapping[str, Entry]) -> list[str]:
-    """Arrays with a NaN or an infinite value, after reading all. Raises UnreadableCheckpointError for a cut or damaged
-    file."""
+    """Reads every array and returns the names of those with NaN or infinite values.
+
+    Raises:
+        UnreadableCheckpointError: the file is truncated or damaged.
+    """
     faulty: list[str] = []
     for chunk in _chunks(found):
         values = checkpoint_files.read(prefix, chunk)
@@ -266,8 +268,10 @@ def _use(
     start: FineTune,
     request: Request,
 ) -> Iterator[str]:
-    """The rows of the report that are not empty, each with what it is about; `there`: the shapes in the checkpoint, by
-    names of the model."""
+    """Yields the non-empty rows of the report, each with the arrays it is about.
+
+    `there` holds the shapes in the checkpoint by variable name of the model.
+    """
     for row, meaning in _ROWS.items():
         listed = getattr(report, row)
         if not listed:
@@ -287,7 +291,7 @@ def _differences(names: Sequence[str], shapes: Shapes, there: Shapes, all_names:
     shown = names if all_names else names[:_DIFFERENCES]
     column = max(map(len, shown))
     for name in shown:
-        yield f"    {name:{column}}  {list(there[name])} there, {list(shapes[name])} here"
+        yield f"    {name:{column}}  {list(there[name])} in the checkpoint, {list(shapes[name])} in the model"
     if len(names) > len(shown):
         yield f"    and {len(names) - len(shown)} more"
 

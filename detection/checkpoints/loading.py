@@ -1,5 +1,7 @@
-"""The weights of a checkpoint into a built detector, by name or, from an object-based file, by key: all of them, or an
-error that says whose they are."""
+"""Loads a checkpoint, name-based or object-based, into a built detector.
+
+Evaluation and export load all variables or fail; training starts from those that a fine-tuning checkpoint provides.
+"""
 
 from __future__ import annotations
 
@@ -20,25 +22,25 @@ _FIX = "use the pipeline.config that the checkpoint was trained with"
 
 
 class HasVariables(Protocol):
-    """A detector, for whoever only fills or saves it."""
+    """What saving a detector, and loading it by variable name, needs of it."""
 
     @property
     def variables(self) -> Sequence[tf.Variable]:
-        """Each with a `path`, a `shape` and `assign`."""
+        """The variables, each with `path`, `shape` and `assign`."""
 
 
 class HasObjectKeys(HasVariables, Protocol):
-    """A detector, for whoever fills it from checkpoints of either kind."""
+    """What loading a detector from checkpoints of either kind needs of it."""
 
     def object_keys(self) -> Mapping[str, tf.Variable]:
-        """The variables by their keys in object-based checkpoints; empty where there are none of this detector."""
+        """Returns the variables by key in object-based checkpoints; empty if the detector does not support them."""
 
 
 def by_name(detector: HasVariables) -> dict[str, tf.Variable]:
-    """The detector's variables under their checkpoint names: their paths.
+    """Returns the variables of a detector by their names in checkpoints, which are their paths.
 
-    Random generators are numbered in the detector's order instead, since Keras numbers them by what else the process
-    has made before.
+    Random generators are numbered in the order of the detector instead: the numbers that Keras gives them depend on
+    what the process created before.
     """
     named, generators = {}, 0
     for variable in detector.variables:
@@ -53,21 +55,21 @@ def by_name(detector: HasVariables) -> dict[str, tf.Variable]:
 def load_into(
     detector: HasObjectKeys, path: str | os.PathLike, moving_averages: bool = False, *, allow_unused: bool = False
 ) -> int:
-    """Fills all variables of a built detector from a checkpoint; with `moving_averages` from the averaged copy where
-    there is one.
+    """Loads all variables of a built detector from a checkpoint.
 
     Args:
-      detector: with its variables.
-      path: a prefix, a file of a checkpoint, or a folder (its latest checkpoint).
-      allow_unused: only warn where weights in the model's scopes have no place, which tells the checkpoint of another
-          network.
+        detector: has its variables already.
+        path: a prefix, a file of a checkpoint, or a folder (its latest checkpoint).
+        moving_averages: load the moving average of every variable that has one.
+        allow_unused: only warn about weights in the scopes of the model that the model does not have. Such weights
+            indicate a checkpoint of a different network.
 
     Returns:
-      The global step of the checkpoint; 0 if it has none.
+        The global step of the checkpoint; 0 if it has none.
 
     Raises:
-      ConfigError: unreadable; a variable is missing or has another shape; the checkpoint is of another network. Nothing
-          is assigned then.
+        ConfigError: the checkpoint is unreadable, lacks a variable, has one of a different shape, or is from a
+            different network. Nothing is assigned then.
     """
     prefix = checkpoint_files.locate(path)
     variables = by_name(detector)
@@ -84,7 +86,7 @@ def load_into(
     check_fit(prefix, {source: tuple(variables[name].shape) for name, source in sources.items()}, found)
     check_used(prefix, variables, found, allow_unused)
     if averaged and not moving_averages:
-        _remark_averages(os.path.dirname(prefix))
+        _warn_unused_averages(os.path.dirname(prefix))
     step = (GLOBAL_STEP,) if GLOBAL_STEP in found else ()
     values = checkpoint_files.read(prefix, {*sources.values(), *step})
     for name, source in sources.items():
@@ -93,8 +95,18 @@ def load_into(
 
 
 def start_from(detector: HasObjectKeys, start: FineTune, *, allow_unused: bool = False) -> RestoreReport:
-    """Fills a built detector as far as a fine-tuning checkpoint, of either kind of file, provides; see `restore` and
-    `object_load`."""
+    """Restores a built detector from a fine-tuning checkpoint, name-based or object-based.
+
+    See `restore` and `object_load` for what is restored.
+
+    Args:
+        detector: has its variables already.
+        start: checkpoint and kind.
+        allow_unused: accept a checkpoint of a different network, with a warning.
+
+    Raises:
+        ConfigError: the checkpoint is unreadable, restores nothing, or is from a different network.
+    """
     variables = by_name(detector)
     restore.check_kind(start.kind)
     prefix = checkpoint_files.locate(start.path)
@@ -104,10 +116,10 @@ def start_from(detector: HasObjectKeys, start: FineTune, *, allow_unused: bool =
 
 
 def check_start(detector: HasObjectKeys, start: FineTune) -> None:
-    """Whether a run can start from a checkpoint, found out without reading its values; heads may differ.
+    """Checks that training can start from a checkpoint, without reading its values; heads may differ.
 
     Raises:
-      ConfigError: unreadable, nothing in it fits, or it is of another network, as of `start_from`.
+        ConfigError: in the cases in which `start_from` raises it.
     """
     variables = by_name(detector)
     prefix = checkpoint_files.locate(start.path)
@@ -116,60 +128,74 @@ def check_start(detector: HasObjectKeys, start: FineTune) -> None:
         if not source.keys:
             raise ConfigError(f"train_config.fine_tune_checkpoint: {prefix}: {object_load.UNKNOWN}")
         _, report = object_load.match(source.keys, source.shapes, contents, start.kind)
-        fault = object_load.doubts(source.keys, report, contents, start.kind)
+        fault = object_load.incompatibility(source.keys, report, contents, start.kind)
     else:
         found = checkpoint_files.entries(prefix)
         shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-        fault = restore.examine(shapes, found, start, restore.match(shapes, found, start)).fault
+        fault = restore.compatibility(shapes, found, start, restore.match(shapes, found, start)).fault
     if fault:
         raise ConfigError(f"train_config.fine_tune_checkpoint: {prefix}: {fault}")
 
 
 def check_fit(
-    prefix: str | os.PathLike, wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, checkpoint_files.Entry]
+    prefix: str | os.PathLike, shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, checkpoint_files.Entry]
 ) -> None:
-    """Raises ConfigError unless every wanted name is found with its shape; the line names the first ones that are
-    not."""
-    missing = sorted(name for name in wanted if name not in found)
-    why = names.cause(wanted, found, names.unused(wanted, found))
+    """Checks that a checkpoint has every array that the model needs.
+
+    Args:
+        prefix: prefix of the checkpoint, for the message.
+        shapes: the arrays that are needed, by name.
+        found: the arrays in the checkpoint, by name.
+
+    Raises:
+        ConfigError: an array is missing or has a different shape; the message has the first names.
+    """
+    missing = sorted(name for name in shapes if name not in found)
+    why = names.likely_cause(shapes, found, names.unused(shapes, found))
     advice = f"{why}; {_FIX}" if why else _FIX
     if missing:
-        known = f"{len(wanted) - len(missing)} of {len(wanted)} variables are"
-        raise ConfigError(f"{prefix}: {_some(missing)} not in the checkpoint ({known}); {advice}")
-    differ = sorted(name for name, shape in wanted.items() if found[name].shape != tuple(shape))
+        known = f"{len(shapes) - len(missing)} of {len(shapes)} variables are"
+        verb = "is" if len(missing) == 1 else "are"
+        raise ConfigError(f"{prefix}: {names.abbreviated(missing)} {verb} not in the checkpoint ({known}); {advice}")
+    differ = sorted(name for name, shape in shapes.items() if found[name].shape != tuple(shape))
     if differ:
         name = differ[0]
         more = f", and {len(differ) - 1} more differ" if len(differ) > 1 else ""
-        if not why and (why := names.shape_cause({name: (found[name].shape, wanted[name]) for name in differ})):
+        if not why and (why := names.likely_shape_cause({name: (found[name].shape, shapes[name]) for name in differ})):
             advice = f"{why}; {_FIX}"
         raise ConfigError(
-            f"{prefix}: {name} is {list(found[name].shape)} in the checkpoint and {list(wanted[name])} in the"
+            f"{prefix}: {name} is {list(found[name].shape)} in the checkpoint and {list(shapes[name])} in the"
             f" model{more}; {advice}"
         )
 
 
-def check_used(prefix: str | os.PathLike, wanted: Collection[str], found: Collection[str], allow: bool) -> None:
-    """Raises ConfigError where the checkpoint has weights in the model's scopes that the model has no place for; warns
-    if `allow`."""
-    left = names.unused(wanted, found)
+def check_used(prefix: str | os.PathLike, requested: Collection[str], found: Collection[str], allow: bool) -> None:
+    """Checks that a checkpoint has no weights in the scopes of the model that the model does not have.
+
+    Args:
+        prefix: prefix of the checkpoint, for the message.
+        requested: names under which the model looks up its variables.
+        found: names of the arrays in the checkpoint.
+        allow: only warn.
+
+    Raises:
+        ConfigError: there are such weights, and `allow` is false.
+    """
+    left = names.unused(requested, found)
     if not left:
         return
-    what = f"{prefix}: {names.shown(left)} {'has' if len(left) == 1 else 'have'} no place in the model"
-    why = names.cause(wanted, found, left)
+    what = f"{prefix}: {names.abbreviated(left)} {'has' if len(left) == 1 else 'have'} no counterpart in the model"
+    why = names.likely_cause(requested, found, left)
     if not allow:
         raise ConfigError(
-            f"{what}, so the checkpoint is of another network ({why}); {_FIX}, or leave them out by"
-            f" {names.ALLOW_UNUSED}"
+            f"{what}, so the checkpoint is from a different network ({why}); {_FIX}, or pass {names.ALLOW_UNUSED} to"
+            " ignore them"
         )
-    logging.warning("%s and %s left out (%s)", what, "is" if len(left) == 1 else "are", why)
+    logging.warning("%s and %s ignored (%s)", what, "is" if len(left) == 1 else "are", why)
 
 
 @functools.lru_cache(maxsize=64)
-def _remark_averages(folder: str) -> None:
-    """Once a folder: those who wait for checkpoints read many."""
-    advice = "set eval_config.use_moving_averages: true to take them"
-    logging.warning("%s: the moving averages that its checkpoints hold are not used; %s", folder or ".", advice)
-
-
-def _some(missing: list[str]) -> str:
-    return f"{names.shown(missing)} {'is' if len(missing) == 1 else 'are'}"
+def _warn_unused_averages(folder: str) -> None:
+    """Warns once per folder: an evaluation that waits for checkpoints reads many of them."""
+    advice = "set eval_config.use_moving_averages: true to use them"
+    logging.warning("%s: the moving averages in its checkpoints are not used; %s", folder or ".", advice)

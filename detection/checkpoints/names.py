@@ -1,11 +1,13 @@
-"""What the names in a checkpoint say: which arrays are weights, which of them a model has no place for, and what that
-tells about its config.
+"""Compares variable names of a checkpoint with those of a model.
 
-A checkpoint of another configuration has most names in common with the model. It is recognised by what is left over
-inside the model's own scopes, for example `FeatureExtractor/MobilenetV1/Conv2d_0/BatchNorm/gamma` where the model's
-batch norm has no gamma: the model would compute something else with the weights that it takes. What training keeps
-beside the weights (optimiser slots, moving averages, the step), and whole parts that a detector does not have (the head
-of a classifier, the proposal network for Fast R-CNN), are no such sign.
+Finds which arrays of a checkpoint are weights, which of them the model does not have, and which config field most
+likely makes the difference.
+
+A checkpoint of another configuration has most names in common with the model. It is recognised by unused weights inside
+the model's own scopes, for example `FeatureExtractor/MobilenetV1/Conv2d_0/BatchNorm/gamma` if the model's batch norm
+has no gamma: with the other weights alone the model would compute something different. Training state (optimizer slots,
+moving averages, the step) and whole parts that a detector does not have (the head of a classifier, the proposal network
+for Fast R-CNN) do not count as unused weights.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ EXTRACTOR_SCOPES = ("FeatureExtractor/", "FirstStageFeatureExtractor/", "SecondS
 RANDOM = "seed_generator_state"
 ALLOW_UNUSED = "--allow_unused_checkpoint_variables"
 _SCALARS = {GLOBAL_STEP, "beta1_power", "beta2_power"}
-_INPUT_MEAN = "mean_rgb"  # what was subtracted from the pixels, in tf-slim's VGG and ResNet checkpoints
+_INPUT_MEAN = "mean_rgb"  # the mean pixel value stored in tf-slim's VGG and ResNet checkpoints
 _NORM = "BatchNorm"
 _NORM_PARTS = ("gamma", "beta", "moving_mean", "moving_variance")
-# Layers of classifiers behind the part that detectors read; `AuxLogits` and `PreLogits` are in published checkpoints
+# Layers of classifiers after the part that detectors use; `AuxLogits` and `PreLogits` occur in published checkpoints
 # only.
 _CLASSIFIER_HEADS = {"Logits", "AuxLogits", "PreLogits", "logits", "Predictions", "fc6", "fc7", "fc8"}
 # tf-slim's classifier has biases in its first, separable convolution, where every detector has batch norm.
@@ -34,82 +36,92 @@ _SEPARABLE = re.compile(r"(Predictor|_s2_\d+)_depthwise/")  # in heads and extra
 
 
 def is_optional(name: str) -> bool:
-    """Whether a variable may be missing from a checkpoint: counters of random generators, which name-based checkpoints
-    from elsewhere lack."""
+    """Returns whether a variable may be missing from a checkpoint.
+
+    True for the state of random generators, which name-based checkpoints of other projects do not have.
+    """
     return name.endswith(RANDOM)
 
 
 def is_bookkeeping(name: str, found: Container[str]) -> bool:
-    """Whether an array of a checkpoint is no weight: the step, what training keeps below the name of a weight, the
-    state of random generators, the mean of the input."""
+    """Returns whether an array of a checkpoint is not a weight.
+
+    True for the step, for training state stored below the name of a weight (optimizer slots, moving averages), for the
+    state of random generators and for the mean pixel value.
+    """
     parent, _, last = name.rpartition("/")
     return (
         name in _SCALARS or parent in found or last in ("beta1_power", "beta2_power", _INPUT_MEAN) or is_optional(name)
     )
 
 
-def unused(wanted: Collection[str], found: Iterable[str]) -> list[str]:
-    """Weights of a checkpoint inside the scopes of the model that no variable of it is filled from.
+def unused(requested: Collection[str], found: Iterable[str]) -> list[str]:
+    """Lists the weights of a checkpoint that are inside the scopes of the model but restore none of its variables.
 
     Args:
-        wanted: names under which the model looks for its variables.
-        found: names of the checkpoint's arrays.
+        requested: names under which the model looks up its variables.
+        found: names of the arrays in the checkpoint.
     """
     found = set(found)
-    own = {_family(name) for name in wanted}
-    left = (name for name in found.difference(wanted) if _family(name) in own and name.rpartition("/")[0] not in wanted)
+    own = {_family(name) for name in requested}
+    other = found.difference(requested)
+    left = (name for name in other if _family(name) in own and name.rpartition("/")[0] not in requested)
     return sorted(name for name in left if not is_bookkeeping(name, found))
 
 
-def unused_at_start(wanted: Collection[str], found: Iterable[str], classifier: bool, whole: bool = True) -> list[str]:
-    """`unused`, without what a detector that starts from a checkpoint leaves on purpose.
+def unused_at_start(
+    requested: Collection[str], found: Iterable[str], classifier: bool, whole: bool = True
+) -> list[str]:
+    """Lists unused weights as `unused` does, without those that fine-tuning leaves out on purpose.
 
     Args:
-        wanted, found: as of `unused`.
+        requested: names under which the model looks up its variables.
+        found: names of the arrays in the checkpoint.
         classifier: the checkpoint is one of a classifier, whose head stays unused.
-        whole: the model has all of the network's blocks; False for a first stage alone.
+        whole: the model has all blocks of the network; False for a first stage alone.
     """
-    left = unused(wanted, found)
+    left = unused(requested, found)
     if not classifier:
         return left
-    layers = {layer(name) for name in wanted}
-    behind = [
+    layers = {layer(name) for name in requested}
+    head = [
         name
         for name in left
         if layer(name) not in layers and (not whole or _CLASSIFIER_HEADS & set(name.split("/")[1:-1]))
     ]
-    return [name for name in left if name not in behind and name not in _CLASSIFIER_ONLY]
+    return [name for name in left if name not in head and name not in _CLASSIFIER_ONLY]
 
 
 def layer(name: str) -> str:
-    """The scope of the layer that an array belongs to: its batch norm is part of a convolution."""
+    """Returns the scope of the layer that an array belongs to; batch norm counts as part of its convolution."""
     return name.rpartition("/")[0].removesuffix(f"/{_NORM}")
 
 
 def is_norm(name: str) -> bool:
-    """Whether an array is batch norm's."""
+    """Returns whether an array belongs to a batch norm."""
     return name.endswith(tuple(f"{_NORM}/{part}" for part in _NORM_PARTS))
 
 
-def cause(wanted: Collection[str], found: Collection[str], left: Sequence[str] = ()) -> str:
-    """What in a config most likely makes the difference; "" where the names do not tell.
+def likely_cause(requested: Collection[str], found: Collection[str], left: Sequence[str] = ()) -> str:
+    """Names the config field that most likely makes the difference; "" if the names give no indication.
 
     Args:
-        wanted, found: as of `unused`.
-        left: what of the checkpoint has no place.
+        requested: names under which the model looks up its variables.
+        found: names of the arrays in the checkpoint.
+        left: the unused ones of them.
     """
-    missing = [name for name in wanted if name not in found and not is_optional(name)]
-    return next(_causes(wanted, found, left, missing), "")
+    missing = [name for name in requested if name not in found and not is_optional(name)]
+    return next(_causes(requested, found, left, missing), "")
 
 
 def _causes(
-    wanted: Collection[str], found: Collection[str], left: Sequence[str], missing: Sequence[str]
+    requested: Collection[str], found: Collection[str], left: Sequence[str], missing: Sequence[str]
 ) -> Iterator[str]:
-    """The most telling first."""
+    """Yields possible causes, the most specific first."""
     override = "override_base_feature_extractor_hyperparams"
     for part, field in (("gamma", "scale"), ("beta", "center")):
         for one, other, names, others in (
-            ("the checkpoint's", "the model's", left, wanted),
+            ("the checkpoint's", "the model's", left, requested),
             ("the model's", "the checkpoint's", missing, found),
         ):
             if any(
@@ -119,39 +131,30 @@ def _causes(
                     f"{one} batch norm has {part}, {other} has none: conv_hyperparams.batch_norm.{field} or {override}"
                     " differs"
                 )
-    if any(is_norm(name) and f"{layer(name)}/biases" in wanted for name in left):
-        yield (
-            f"where the checkpoint has batch norm the model has biases: conv_hyperparams.batch_norm or {override}"
-            " differs"
-        )
-    if any(name.endswith("/biases") and f"{layer(name)}/{_NORM}/moving_mean" in wanted for name in left):
-        yield (
-            f"where the checkpoint has biases the model has batch norm: conv_hyperparams.batch_norm or {override}"
-            " differs"
-        )
+    if any(is_norm(name) and f"{layer(name)}/biases" in requested for name in left):
+        yield (f"the checkpoint has batch norm and the model biases: conv_hyperparams.batch_norm or {override} differs")
+    if any(name.endswith("/biases") and f"{layer(name)}/{_NORM}/moving_mean" in requested for name in left):
+        yield (f"the checkpoint has biases and the model batch norm: conv_hyperparams.batch_norm or {override} differs")
     if any(re.search(r"/(weights|act)_quant/", name) for name in left):
-        yield (
-            "the checkpoint is one of quantization-aware training (graph_rewriter), which rounds weights and"
-            " activations; that is not supported"
-        )
+        yield ("the checkpoint is from quantization-aware training (graph_rewriter), which is not supported")
     if any(map(_SEPARABLE.search, (*left, *missing))):
-        yield "only one of the two has depthwise separable layers: use_depthwise differs"
+        yield "only one of them has depthwise separable layers: use_depthwise differs"
     if any(map(_EXTRA_MAP.search, left)) and any(map(_EXTRA_MAP.search, missing)):
-        yield "the extra maps have other depths: depth_multiplier or min_depth differs"
+        yield "the extra feature maps have different depths: depth_multiplier or min_depth differs"
     if any(_EXTRA_MAP.search(name) or re.match(r"BoxPredictor_\d", name) for name in (*left, *missing)):
-        yield "the number of maps is another: num_layers differs"
+        yield "the number of feature maps differs: num_layers differs"
     if left:
         yield "the checkpoint has layers that the model does not have: is feature_extractor.type the same?"
 
 
-def shape_cause(differ: Mapping[str, tuple[Sequence[int], Sequence[int]]]) -> str:
-    """What in a config most likely makes shapes differ; "" where they do not tell.
+def likely_shape_cause(differ: Mapping[str, tuple[Sequence[int], Sequence[int]]]) -> str:
+    """Names the config field that most likely makes shapes differ; "" if they give no indication.
 
     Args:
-        differ: name -> shape in the checkpoint and in the model.
+        differ: name -> shape in the checkpoint and shape in the model.
     """
     if any("FeatureExtractor" in name for name in differ):
-        return "the network's layers have other depths: depth_multiplier or min_depth differs"
+        return "the layers of the network have different depths: depth_multiplier or min_depth differs"
     outputs = [name for name in differ if _OUTPUTS.search(name)]
     if len(outputs) < len(differ):
         return ""
@@ -162,15 +165,14 @@ def shape_cause(differ: Mapping[str, tuple[Sequence[int], Sequence[int]]]) -> st
         scores_only and not any(name.startswith("FirstStage") for name in outputs)
     ):
         return "num_classes differs"
-    return "the number of anchors of a cell is another: the anchor generator's scales or aspect_ratios differ"
+    return "the number of anchors per cell differs: the anchor generator's scales or aspect_ratios differ"
 
 
-def shown(names: Sequence[str], most: int = 3) -> str:
-    """The first names, and how many more."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def abbreviated(names: Sequence[str], limit: int = 3) -> str:
+    """Joins the first `limit` names and says how many more there are."""
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def _family(name: str) -> str:
-    """The outermost scope without its number, as `BoxPredictor_0` and `BoxPredictor` (of a single map) are of one
-    kind."""
+    """Returns the outermost scope without its number: `BoxPredictor` for `BoxPredictor_0` too."""
     return re.sub(r"_\d+$", "", name.partition("/")[0])

@@ -1,14 +1,15 @@
-"""Filling a detector from an object-based (TensorFlow 2) checkpoint: all of it, or what a training run starts from.
+"""Restores a detector from an object-based (TensorFlow 2) checkpoint, completely or for fine-tuning.
 
-A detector knows the key of each of its variables (`object_keys`), so neither its names nor the original's code matter.
-The kinds are the config's `fine_tune_checkpoint_type`, with what the TF Object Detection API's TF2 code takes for each:
+A detector knows the key of each of its variables (`object_keys`), so neither variable names nor the original code are
+needed. The kinds are those of `fine_tune_checkpoint_type`, with what the TF2 code of the TF Object Detection API
+restores for each:
 
     classification  the backbone, from a classifier saved as Checkpoint(feature_extractor=<classifier>)
-    detection       the feature extractor of a detector: backbone, pyramid, layers above it; of a two-stage detector
-                    those of both stages
+    detection       the feature extractor of a detector: backbone, pyramid and additional layers; for a two-stage
+                    detector those of both stages
     full            a whole detector
 
-A head of another shape keeps its initial values, as in name-based checkpoints; the report says so.
+A head of a different shape keeps its initial values, as with name-based checkpoints, and the report says so.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from detection.checkpoints.object_files import Contents
 from detection.checkpoints.restore import FineTune, RestoreReport
 from detection.errors import ConfigError
 
-# Where detectors keep the classifier; of an EfficientDet the first is what it reads of it, and the second the rest. A
-# CenterNet has it in the third, an hourglass nowhere.
+# Where detectors store the backbone. An EfficientDet has the part it uses under the first prefix and the rest under the
+# second; a CenterNet uses the third, over MobileNet v2 without top-down layers the fourth, unless its backbone is an
+# hourglass, which has no classification checkpoint.
 _READ, _BACKBONE = "model/_feature_extractor/_efficientnet/", "model/_feature_extractor/classification_backbone/"
-_BASE = "model/_feature_extractor/_base_model/"
+_BASE, _NESTED = "model/_feature_extractor/_base_model/", "model/_feature_extractor/_network/layer_with_weights-0/"
 _FIRST, _SECOND = (
     "model/_feature_extractor_for_proposal_features/",
     "model/_feature_extractor_for_box_classifier_features/",
@@ -38,45 +40,55 @@ _EXTRACTOR, _MODEL, _CLASSIFIER = "model/_feature_extractor", "model/", "feature
 _CENTERS = re.compile(r"model/_prediction_head_dict/object_center/0/layer_with_weights-(\d+)/bias$")
 _LAYER = re.compile(r"layer_with_weights-(\d+)/")
 UNKNOWN = (
-    "this is an object-based (TensorFlow 2) checkpoint, and the config's model is not one of those that have such"
-    " checkpoints here: SSD, Faster R-CNN and Fast R-CNN whose feature_extractor.type ends in _keras, and"
+    "this is an object-based (TensorFlow 2) checkpoint, and the config's model is not one of those that support such"
+    " checkpoints: SSD, Faster R-CNN and Fast R-CNN whose feature_extractor.type ends in _keras, and"
     " model.center_net"
 )
 _FIX = "use the pipeline.config that the checkpoint was trained with"
 
 
 class Source(NamedTuple):
-    """Where the variables of a detector are in an object-based checkpoint."""
+    """The variables of a detector, and their keys in object-based checkpoints."""
 
     variables: Mapping[str, tf.Variable]  # by name
-    keys: Mapping[str, str]  # name -> key, as far as the variables have one
+    keys: Mapping[str, str]  # name -> key, of those variables that have one
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the variables that have a key, by name."""
         return {name: tuple(self.variables[name].shape) for name in self.keys}
 
 
 def source_of(detector, variables: Mapping[str, tf.Variable]) -> Source:
-    """Of a built detector and its variables by name."""
+    """Returns the variables and keys of a built detector.
+
+    Args:
+        detector: has `object_keys`.
+        variables: its variables by name.
+    """
     key_of = {id(variable): key for key, variable in detector.object_keys().items()}
     return Source(variables, {name: key_of[id(each)] for name, each in variables.items() if id(each) in key_of})
 
 
 def start(source: Source, fine_tune: FineTune, prefix: str, *, allow_unused: bool = False) -> RestoreReport:
-    """Assigns what a run starts from and reports the rest.
+    """Restores variables for fine-tuning.
 
     Args:
-        fine_tune: says of which kind the checkpoint is.
-        prefix: the checkpoint's.
-        allow_unused: start from the checkpoint of another network too, with a warning.
+        source: variables and keys of the detector.
+        fine_tune: the kind of the checkpoint.
+        prefix: prefix of the checkpoint.
+        allow_unused: accept a checkpoint of a different network, with a warning.
+
+    Returns:
+        Which variables were restored, and which were not and why.
 
     Raises:
-        ConfigError: unreadable, nothing in it fits, or it is of another network.
+        ConfigError: the checkpoint is unreadable, restores nothing, or is from a different network.
     """
     _check_known(source, prefix)
     found = object_files.contents(prefix)
     taken, report = match(source.keys, source.shapes, found, fine_tune.kind)
-    if fault := doubts(source.keys, report, found, fine_tune.kind):
+    if fault := incompatibility(source.keys, report, found, fine_tune.kind):
         if not (allow_unused and taken):
             raise ConfigError(f"{prefix}: {fault}")
         logging.warning("%s: %s", prefix, fault)
@@ -85,22 +97,27 @@ def start(source: Source, fine_tune: FineTune, prefix: str, *, allow_unused: boo
 
 
 def fill(source: Source, prefix: str, moving_averages: bool = False, *, allow_unused: bool = False) -> int:
-    """Fills all variables; returns the checkpoint's step, 0 if it has none.
+    """Restores all variables.
 
     Args:
-        moving_averages: take the average that training kept of a variable, where there is one.
-        allow_unused: only warn where variables of the file's model have no place.
+        source: variables and keys of the detector.
+        prefix: prefix of the checkpoint.
+        moving_averages: restore the moving average of every variable that has one.
+        allow_unused: only warn about variables in the checkpoint that the model does not have.
+
+    Returns:
+        The training step of the checkpoint; 0 if it has none.
 
     Raises:
-        ConfigError: unreadable; a variable is missing or has another shape; the checkpoint is of another model. Nothing
-            is assigned then.
+        ConfigError: the checkpoint is unreadable, lacks a variable, has one of a different shape, or is from a
+            different model. Nothing is assigned then.
     """
     _check_known(source, prefix)
     found = object_files.contents(prefix)
     taken, report = match(source.keys, source.shapes, found, "full")
-    spare = unread(source.keys)
-    for row, what in ((report.missing, "not in the checkpoint"), (report.mismatched, "of another shape there")):
-        if listed := [name for name in row if name not in spare]:
+    never_read = unread(source.keys)
+    for row, what in ((report.missing, "not in the checkpoint"), (report.mismatched, "of a different shape there")):
+        if listed := [name for name in row if name not in never_read]:
             name = listed[0]
             there = f" ({list(found.entries[key].shape)})" if (key := found.find(source.keys[name])) else ""
             raise ConfigError(
@@ -108,10 +125,10 @@ def fill(source: Source, prefix: str, moving_averages: bool = False, *, allow_un
                 f" here {name} {list(source.shapes[name])}; {_FIX}"
             )
     if report.unexpected:
-        what = f"{prefix}: {names.shown(report.unexpected)} have no place in the model"
+        what = f"{prefix}: {names.abbreviated(report.unexpected)} have no counterpart in the model"
         if not allow_unused:
-            raise ConfigError(f"{what}; {_FIX}, or leave them out by {names.ALLOW_UNUSED}")
-        logging.warning("%s and are left out", what)
+            raise ConfigError(f"{what}; {_FIX}, or pass {names.ALLOW_UNUSED} to ignore them")
+        logging.warning("%s and are ignored", what)
     if moving_averages:
         averages = {name: object_files.average(key, found.slots) for name, key in taken.items()}
         if not any(averages.values()):
@@ -124,12 +141,16 @@ def fill(source: Source, prefix: str, moving_averages: bool = False, *, allow_un
 def match(
     keys: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]], found: Contents, kind: str
 ) -> tuple[dict[str, str], RestoreReport]:
-    """Which array goes where, before anything is read: {name: key in the file}, and the report.
+    """Assigns arrays of the checkpoint to variables, without reading values.
 
     Args:
         keys: name -> key of every variable.
-        shapes: by name.
+        shapes: shapes of the variables by name.
+        found: the checkpoint.
         kind: classification, detection or full.
+
+    Returns:
+        {name: key in the file} of all variables to restore, and the report.
     """
     rows: dict[str, list[str]] = {row: [] for row in RestoreReport._fields}
     taken: dict[str, str] = {}
@@ -146,25 +167,33 @@ def match(
         else:
             rows["restored"].append(name)
             taken[name] = key
-    asked = {found.find(path) for path in paths.values()}
-    rows["unexpected"] = sorted(key for key in found.entries if key not in asked and is_weight(key))
+    requested = {found.find(path) for path in paths.values()}
+    rows["unexpected"] = sorted(key for key in found.entries if key not in requested and is_weight(key))
     return taken, RestoreReport(**{row: tuple(listed) for row, listed in rows.items()})
 
 
 def source_keys(keys: Iterable[str], kind: str) -> dict[str, str]:
-    """Where a checkpoint of this kind has the variables that a detector keeps under `keys`: {key: path there} of those
-    that it provides."""
+    """Returns where a checkpoint of a given kind stores the variables of a detector.
+
+    Args:
+        keys: keys of the variables in a checkpoint of the detector itself.
+        kind: classification, detection or full.
+
+    Returns:
+        {key: path in the checkpoint} of the variables that such a checkpoint provides.
+    """
     keys = list(keys)
     if kind == "full":
         return {key: key for key in keys}
     if kind == "detection":
         return {key: key for key in keys if key.startswith(_EXTRACTOR)}
     if not any(key.startswith(_FIRST) for key in keys):
-        return {key: _CLASSIFIER + _inside(key) for key in keys if key.startswith((_READ, _BACKBONE, _BASE))}
+        places = (_READ, _BACKBONE, _BASE, _NESTED)
+        return {key: _CLASSIFIER + _inside(key) for key in keys if key.startswith(places)}
     if any(key.startswith(f"{_FIRST}{_INNER}layer_with_weights-") for key in keys):
         network = _FIRST + _INNER
         return {key: _CLASSIFIER + key.removeprefix(network) for key in keys if key.startswith(network)}
-    # A network cut in two: the classifier's layers are numbered through.
+    # The network is split between the two stages; the classifier numbers the layers of both consecutively.
     first = {key: _CLASSIFIER + key.removeprefix(_FIRST) for key in keys if key.startswith(_FIRST)}
     count = 1 + max(int(match[1]) for match in map(_LAYER.search, first) if match)
     second = {key: _LAYER.sub(lambda match: f"layer_with_weights-{int(match[1]) + count}/", key) for key in keys}
@@ -174,30 +203,31 @@ def source_keys(keys: Iterable[str], kind: str) -> dict[str, str]:
 
 
 def _inside(key: str) -> str:
-    """The place within the classifier of one of its variables."""
-    return key.removeprefix(_READ).removeprefix(_BACKBONE).removeprefix(_BASE)
+    """Returns the path of a backbone variable within the classifier."""
+    return key.removeprefix(_READ).removeprefix(_BACKBONE).removeprefix(_BASE).removeprefix(_NESTED)
 
 
 def unread(keys: Mapping[str, str]) -> set[str]:
-    """Names of the variables that no forward pass reads, and that detections therefore do not depend on: the top of
-    the classifier that an EfficientDet carries along. `keys` by name."""
+    """Returns the names of variables that no forward pass reads: the top of the classifier in an EfficientDet.
+
+    Detections do not depend on them. `keys` maps variable names to keys.
+    """
     if not any(key.startswith(_READ) for key in keys.values()):
         return set()
     return {name for name, key in keys.items() if key.startswith(_BACKBONE)}
 
 
-def identity(found: Contents) -> str:
-    """What a checkpoint is of, in words."""
+def describe(found: Contents) -> str:
+    """Describes in words what model a checkpoint is of."""
     if any(key.startswith(_CLASSIFIER) for key in found.entries):
         return "object-based (TensorFlow 2), a classifier"
     if centers := {int(match[1]): key for key in found.entries if (match := _CENTERS.match(key))}:
-        last = found.entries[centers[max(centers)]]  # of the convolutions of the head
+        last = found.entries[centers[max(centers)]]  # bias of the last convolution of the head
         return f"object-based (TensorFlow 2), a CenterNet, {last.shape[0]} classes"
     regions = found.find(f"{_MODEL}_mask_rcnn_box_predictor/_class_prediction_head/_class_predictor_layers/1/bias")
     if regions is not None:
         logits = found.entries[regions].shape[-1]
-        said = f"{logits} logits a region, one of them for the background"
-        return f"object-based (TensorFlow 2), a two-stage detector, {said}"
+        return f"object-based (TensorFlow 2), a two-stage detector, {logits} logits per region including the background"
     widths = {
         part: next((entry.shape[-1] for key, entry in found.entries.items() if key.endswith(f"{part}/bias")), 0)
         for part in ("_box_encoder_layers/0", "_class_predictor_layers/0")
@@ -205,43 +235,52 @@ def identity(found: Contents) -> str:
     codes, logits = widths.values()
     if not (codes and logits):
         return "object-based (TensorFlow 2), a detector"
-    background = "one of them for the background unless add_background_class is false"
-    return f"object-based (TensorFlow 2), a detector, {logits * 4 // codes} logits an anchor, {background}"
+    background = "including the background unless add_background_class is false"
+    return f"object-based (TensorFlow 2), a detector, {logits * 4 // codes} logits per anchor {background}"
 
 
 def is_weight(key: str) -> bool:
-    """Whether an array is one of a model, not of the run that wrote it."""
+    """Returns whether an array belongs to the model, not to the state of the training run."""
     return key.startswith((_MODEL, _CLASSIFIER))
 
 
-def doubts(keys: Mapping[str, str], report: RestoreReport, found: Contents, kind: str) -> str:
-    """Why a run should not start from a checkpoint; "" if nothing speaks against it. Heads are expected to differ."""
+def incompatibility(keys: Mapping[str, str], report: RestoreReport, found: Contents, kind: str) -> str:
+    """Returns why a checkpoint cannot be used for fine-tuning, or "" if it can.
+
+    Differences in the feature extractor count; heads are expected to differ.
+
+    Args:
+        keys: name -> key of every variable.
+        report: the result of `match`.
+        found: the checkpoint.
+        kind: classification, detection or full.
+    """
     if not report.restored:
         return _nothing_fits(keys, report, found, kind)
-    spare = unread(keys)
+    never_read = unread(keys)
     of_extractor = [
         name
         for name in (*report.missing, *report.mismatched)
-        if keys[name].startswith(_EXTRACTOR) and name not in spare
+        if keys[name].startswith(_EXTRACTOR) and name not in never_read
     ]
     paths = source_keys(keys.values(), kind)
     own = {path for key, path in paths.items() if key.startswith(_EXTRACTOR)}
     left = [key for key in report.unexpected if key.startswith((_EXTRACTOR, _CLASSIFIER)) and not _is_top(key, own)]
     if not of_extractor and not left:
         return ""
-    said = []
+    problems = []
     if of_extractor:
-        said.append(
-            f"{len(of_extractor)} variables of the extractor are missing there or of another shape, e.g."
+        problems.append(
+            f"{len(of_extractor)} variables of the extractor are missing there or of a different shape, e.g."
             f" {paths[keys[of_extractor[0]]]} ({of_extractor[0]})"
         )
     if left:
-        said.append(f"{names.shown(left)} have no place in the model")
-    return f"{'; '.join(said)}: is feature_extractor the same? Or start from it all the same by {names.ALLOW_UNUSED}"
+        problems.append(f"{names.abbreviated(left)} have no counterpart in the model")
+    return f"{'; '.join(problems)}: is feature_extractor the same? Pass {names.ALLOW_UNUSED} to start from it anyway"
 
 
 def _is_top(key: str, own: set[str]) -> bool:
-    """Whether a classifier's variable belongs to its last layers, behind all that detectors read."""
+    """Returns whether a variable of a classifier belongs to its last layers, after all that detectors use."""
     numbers = [int(match[1]) for match in map(_LAYER.search, own) if match]
     number = _LAYER.search(key)
     return key.startswith(_CLASSIFIER) and number is not None and int(number[1]) > max(numbers, default=-1)
@@ -250,7 +289,7 @@ def _is_top(key: str, own: set[str]) -> bool:
 def _nothing_fits(keys: Mapping[str, str], report: RestoreReport, found: Contents, kind: str) -> str:
     if report.mismatched:
         return (
-            f"all {len(report.mismatched)} variables that it has of the model have another shape there, e.g."
+            f"all {len(report.mismatched)} variables that match by name have a different shape, e.g."
             f" {report.mismatched[0]}; is depth_multiplier the same?"
         )
     for other in ("detection", "classification"):
@@ -260,7 +299,9 @@ def _nothing_fits(keys: Mapping[str, str], report: RestoreReport, found: Content
                 f" train_config.fine_tune_checkpoint_type: '{other}'"
             )
     example = next(iter(source_keys(keys.values(), kind).values()), "any variable of the model")
-    return f"no variable matches as '{kind}'; looked for e.g. {example}, it has {names.shown(sorted(found.entries))}"
+    return (
+        f"no variable matches as '{kind}'; looked for e.g. {example}, it has {names.abbreviated(sorted(found.entries))}"
+    )
 
 
 def _check_known(source: Source, prefix: str) -> None:

@@ -1,8 +1,7 @@
-"""An object-based (TensorFlow 2) checkpoint from keys and values, as `tf.train.Checkpoint(model=..., ...)` would write
-it.
+"""Builds object-based (TensorFlow 2) checkpoints from keys and values, as `tf.train.Checkpoint(model=...)` writes them.
 
-The file's graph has an object for every part of a key, and the variables as its leaves: whoever restores finds them by
-walking from attribute to attribute. See `object_files` for what keys are.
+The object graph in the file has a node for every part of a key, with the variables as leaves; restoring code finds a
+variable by following attribute names. See `object_files` for the format of keys.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ STATE = "checkpoint"  # the text file that names the latest checkpoint of a fold
 
 
 def tensors(values: Mapping[str, Value]) -> dict[str, Value | bytes]:
-    """What to write with `checkpoint_files.write`.
+    """Returns the arrays to write with `checkpoint_files.write`, the object graph among them.
 
     Args:
-        values: by key, without its end; an optimizer's by `<variable's key>/.OPTIMIZER_SLOT/<optimizer>/<slot>`, where
-            `<optimizer>` is the key of the optimizer.
+        values: by key, without the suffix `/.ATTRIBUTES/VARIABLE_VALUE`; optimizer slots by
+            `<key of the variable>/.OPTIMIZER_SLOT/<key of the optimizer>/<slot>`.
     """
     graph = _Graph()
     for key in sorted(key for key in values if SLOT not in key):
@@ -38,7 +37,7 @@ def tensors(values: Mapping[str, Value]) -> dict[str, Value | bytes]:
 
 
 class _Graph:
-    """The objects, numbered; 0 is the root."""
+    """Builds the object graph; nodes are numbered, and 0 is the root."""
 
     def __init__(self) -> None:
         self.proto = TrackableObjectGraph()
@@ -46,11 +45,11 @@ class _Graph:
         self._numbers: dict[str, int] = {"": 0}
 
     def add(self, key: str) -> None:
-        """A variable at its place."""
+        """Adds a variable."""
         self._hold_value(self._number(key), key)
 
     def add_slot(self, key: str) -> None:
-        """A variable that belongs to an optimizer and another variable."""
+        """Adds an optimizer slot, which belongs to an optimizer and a variable."""
         variable, _, behind = key.partition(SLOT)
         optimizer, _, name = behind.rpartition("/")
         own = len(self.proto.nodes)

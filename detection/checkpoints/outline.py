@@ -1,4 +1,4 @@
-"""Many names of variables on few lines: a tree by scope, in which siblings that differ only in numbers share a line.
+"""Prints many variable names compactly: a tree by scope, in which siblings that differ only in numbers share a line.
 
  5         744  Conv2d_0                 [3, 3, 3, 24], BatchNorm
 65      48,360  Conv2d_{1-13}_depthwise  depthwise [3, 3, 24-768, 1], BatchNorm
@@ -15,29 +15,29 @@ from typing import NamedTuple
 
 Shapes = Mapping[str, tuple[int, ...]]
 WIDTH = 100  # columns
-_COLUMN = 44  # longer scopes push what follows them
+_COLUMN = 44  # columns; longer scope names shift the rest of their line
 _NUMBER = re.compile(
     r"(?<![A-Za-z0-9])\d+(?![A-Za-z0-9])"
-)  # 13 in Conv2d_13_depthwise, but not the digits of block1 or Mixed_3b
+)  # Matches 13 in Conv2d_13_depthwise, but not the digits of block1 or Mixed_3b.
 _NORM = {"gamma", "beta", "moving_mean", "moving_variance"}
 
 
 class Line(NamedTuple):
-    """One scope, or several alike."""
+    """A line of the tree: one scope, or several scopes of equal structure."""
 
-    level: int  # 0: at the root
-    scope: str  # its own part of the name
-    shapes: dict[str, tuple[int, ...]]  # all below it, by whole name
-    details: str
+    level: int  # nesting depth; 0 at the root
+    scope: str  # the scope's own part of the name
+    shapes: dict[str, tuple[int, ...]]  # shapes of all arrays in the scope, by full name
+    details: str  # what the scope holds; "" where nested lines show it
 
 
 def lines(shapes: Shapes, levels: int) -> list[Line]:
-    """The scopes of the first `levels` levels, outermost first, in the order of their numbers."""
+    """Returns a line for each scope down to depth `levels`, parents first, in natural order of their numbers."""
     return _lines({"": dict(shapes)}, 0, levels)
 
 
 def table(shapes: Shapes, levels: int = 2, indent: str = "  ") -> list[str]:
-    """The tree as text: number of arrays, of numbers in them, scope, what it holds."""
+    """Returns the tree as text lines with columns: arrays, elements in them, scope, contents of the scope."""
     rows = lines(shapes, levels)
     names = [f"{'  ' * row.level}{row.scope}" for row in rows]
     column = max(
@@ -51,12 +51,12 @@ def table(shapes: Shapes, levels: int = 2, indent: str = "  ") -> list[str]:
 
 
 def count(shapes: Shapes) -> int:
-    """Numbers in arrays of these shapes."""
+    """Returns the total number of elements in arrays of these shapes."""
     return sum(map(math.prod, shapes.values()))
 
 
 def _lines(scopes: Mapping[str, Shapes], level: int, levels: int) -> list[Line]:
-    """Lines of what lies below `scopes`, which are alike: {prefix of whole names: arrays below it}."""
+    """Returns the lines below scopes of equal structure, given as {name prefix: arrays with that prefix}."""
     if level == levels:
         return []
     groups: dict[tuple, dict[str, Shapes]] = {}
@@ -75,8 +75,7 @@ def _lines(scopes: Mapping[str, Shapes], level: int, levels: int) -> list[Line]:
 
 
 def _children(prefix: str, shapes: Shapes) -> dict[str, Shapes]:
-    """Arrays by the scope below `prefix` that they lie in; a scope with a single child and nothing else is taken
-    together with it."""
+    """Groups arrays by child scope of `prefix`; a scope whose only content is one child is merged with that child."""
     children: dict[str, dict[str, tuple[int, ...]]] = collections.defaultdict(dict)
     for name, shape in shapes.items():
         children[prefix + _segment(name.removeprefix(prefix))][name] = shape
@@ -93,18 +92,18 @@ def _children(prefix: str, shapes: Shapes) -> dict[str, Shapes]:
 
 
 def _segment(name: str) -> str:
-    """The outermost scope with its slash; an extractor's scope together with the network's."""
+    """Returns the outermost scope with its slash; a feature extractor's scope includes that of its network."""
     first, slash, rest = name.partition("/")
     return f"{first}/{_segment(rest)}" if first.endswith("FeatureExtractor") and rest else f"{first}{slash}"
 
 
 def _is_layer(alike: Mapping[str, Shapes]) -> bool:
-    """Whether variables lie directly in the scope."""
+    """Returns whether any of the scopes holds variables directly, not only nested scopes."""
     return any("/" not in name.removeprefix(scope) for scope, shapes in alike.items() for name in shapes)
 
 
 def _details(alike: Mapping[str, Shapes]) -> str:
-    """What one of the scopes holds: a layer's variables with their shapes, else the scopes inside."""
+    """Describes the contents of scopes of equal structure: a layer's variables with shapes, or the nested scopes."""
     if not _is_layer(alike):
         segments: dict[str, dict[str, None]] = collections.defaultdict(dict)
         for scope, shapes in alike.items():
@@ -137,7 +136,7 @@ def _norm(scope: str, parts: set[str]) -> str:
 
 
 def _spans(shapes: Sequence[tuple[int, ...]]) -> str:
-    """[3, 3, 24-768, 1]: the smallest and the largest of each dimension."""
+    """Formats the range of each dimension, as in `[3, 3, 24-768, 1]`."""
     if len({len(shape) for shape in shapes}) > 1:
         return ""
     sides = [(min(side), max(side)) for side in zip(*shapes, strict=True)]
@@ -145,7 +144,7 @@ def _spans(shapes: Sequence[tuple[int, ...]]) -> str:
 
 
 def joined(names: Iterable[str]) -> str:
-    """One text for names that differ only in numbers: Conv2d_{1-13}_depthwise."""
+    """Merges names that differ only in numbers, as in `Conv2d_{1-13}_depthwise`."""
     names = list(names)
     numbers = [[int(number) for number in _NUMBER.findall(name)] for name in names]
     parts = _NUMBER.split(names[0])
@@ -161,5 +160,5 @@ def _range(numbers: list[int]) -> str:
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
-    """Sorts block2 before block10."""
+    """Returns a sort key that orders block2 before block10."""
     return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name) if part]

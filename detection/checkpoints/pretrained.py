@@ -1,5 +1,7 @@
-"""A published ImageNet classifier from its checkpoint: every variable found, or an error that names those that are
-not."""
+"""Loads a published ImageNet classifier from its checkpoint.
+
+Every variable must be restored; otherwise an error names the ones that are missing.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +20,24 @@ from detection.networks.classifier import Classifier, ClassifierSpec
 
 
 class Pretrained(NamedTuple):
-    """A classifier with its weights."""
+    """A classifier with its weights restored."""
 
     classifier: Classifier
     spec: ClassifierSpec
-    name: str  # in the catalogue
+    name: str  # as in the catalogue of networks
     depth_multiplier: float
     num_logits: int
     source: str  # prefix of the checkpoint
-    averages: tuple[int, int]  # variables that have a moving average there; of those, the ones that took it
+    averages: tuple[
+        int, int
+    ]  # number of variables with a moving average in the checkpoint, and number restored from it
     report: RestoreReport
 
     def summary(self) -> str:
-        """One line."""
+        """Returns one line: network, number of variables restored, checkpoint, use of moving averages."""
         what = f"{self.name}, depth multiplier {self.depth_multiplier:g}, {self.num_logits} logits"
         there, taken = self.averages
-        averages = f"; --moving_averages would take the averages of {there}" if there else ""
+        averages = f"; --moving_averages would use the moving averages of {there}" if there else ""
         if taken:
             averages = f", {taken} of them by {'its' if taken == 1 else 'their'} moving average{'s' * (taken > 1)}"
         return f"{what}: all {len(self.report.restored)} variables from {self.source}{averages}"
@@ -47,18 +51,18 @@ def load(
     *,
     allow_unused: bool = False,
 ) -> Pretrained:
-    """Builds the classifier that a checkpoint is of and fills it.
+    """Builds the classifier stored in a checkpoint and restores its weights.
 
     Args:
-      checkpoint: a prefix, a file of a checkpoint, or a folder.
-      network: its name in the catalogue; "": as the checkpoint's scope says.
-      depth_multiplier: None: as the checkpoint's shapes say. The number of logits is always read off them.
-      moving_averages: take the averaged copy of what has one.
-      allow_unused: only warn of what the network has no place for, heads that it lacks apart.
+        checkpoint: a prefix, a file of a checkpoint, or a folder.
+        network: name in the catalogue of networks; "" infers it from the scopes in the checkpoint.
+        depth_multiplier: None infers it from the shapes in the checkpoint. The number of logits is always inferred.
+        moving_averages: use the moving average of every variable that has one.
+        allow_unused: only warn about checkpoint variables that the network does not have.
 
     Raises:
-      ConfigError: an unknown network; an unreadable checkpoint, one of another network, or one that lacks a variable or
-          has more. The line names it.
+        ConfigError: the network is unknown, or the checkpoint is unreadable, is from a different network, lacks a
+            variable or has additional ones. The message names the variables.
     """
     if network:
         catalogue.find(network)
@@ -67,10 +71,10 @@ def load(
     seen = recognise.network(found)
     name = _name(prefix, network, seen)
     if seen.num_logits is None:
-        raise ConfigError(f"{prefix}: holds {name} without its head; classifying needs the logits' layer")
+        raise ConfigError(f"{prefix}: holds {name} without its head; classification needs the layer of the logits")
     if depth_multiplier is None and seen.depth_multiplier is None:
         raise ConfigError(
-            f"{prefix}: its widths are those of {name} at no depth multiplier that was tried; give --depth_multiplier"
+            f"{prefix}: no common depth multiplier of {name} gives its layer widths; pass --depth_multiplier"
         )
     multiplier = seen.depth_multiplier if depth_multiplier is None else depth_multiplier
     spec = catalogue.CLASSIFIERS[name]
@@ -95,28 +99,29 @@ def load(
 def _name(prefix: str, network: str, seen: recognise.Network | None) -> str:
     if seen is None:
         scopes = ", ".join(sorted(set(catalogue.SCOPES.values())))
-        raise ConfigError(f"{prefix}: holds no network that is known here; none of its scopes is one of {scopes}")
+        raise ConfigError(f"{prefix}: holds no known network; none of its scopes is one of {scopes}")
     if network and seen.name != network:
-        raise ConfigError(f"{prefix}: is of {seen.name}, not of {network}; use --network={seen.name}")
+        raise ConfigError(f"{prefix}: is a checkpoint of {seen.name}, not of {network}; use --network={seen.name}")
     return seen.name
 
 
 def _check_used(prefix: str, what: str, report: RestoreReport, found: Collection[str], allow: bool) -> None:
-    """Raises ConfigError where the checkpoint has weights that the network has no place for; warns if `allow`."""
-    left = names.unused_at_start(report.restored, found, classifier=True)
-    if not left:
+    """Raises ConfigError if the checkpoint has weights that the network does not have; only warns if `allow`."""
+    unused = names.unused_at_start(report.restored, found, classifier=True)
+    if not unused:
         return
-    why = names.cause(report.restored, found, left)
-    said = f"{prefix}: {names.shown(left)} {'has' if len(left) == 1 else 'have'} no place in {what} ({why})"
+    why = names.likely_cause(report.restored, found, unused)
+    verb = "has" if len(unused) == 1 else "have"
+    message = f"{prefix}: {names.abbreviated(unused)} {verb} no counterpart in {what} ({why})"
     if not allow:
-        raise ConfigError(f"{said}, so it is another network; leave them out by {names.ALLOW_UNUSED}")
-    logging.warning("%s", said)
+        raise ConfigError(f"{message}: a different network; pass {names.ALLOW_UNUSED} to ignore them")
+    logging.warning("%s", message)
 
 
 def _check_complete(prefix: str, what: str, report: RestoreReport) -> None:
-    """Raises ConfigError, with the first names, where a variable is missing or has another shape."""
+    """Raises ConfigError if a variable is missing or has a different shape; the message has the first names."""
     total = sum(map(len, (report.restored, report.missing, report.mismatched)))
-    for listed, has in ((report.missing, "lacks"), (report.mismatched, "has in another shape")):
+    for listed, has in ((report.missing, "lacks"), (report.mismatched, "has a different shape for")):
         if listed:
-            shown = names.shown(listed)
+            shown = names.abbreviated(listed)
             raise ConfigError(f"{prefix}: {has} {len(listed)} of the {total} variables of {what}: {shown}")

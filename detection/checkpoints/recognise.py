@@ -1,5 +1,8 @@
-"""What a checkpoint is of, as its names and shapes tell: which classifier, with how many logits; which detector, for
-how many classes."""
+"""Infers from names and shapes what model a checkpoint is of.
+
+That is the classification network with its depth multiplier and number of logits, and the detector with its number of
+classes.
+"""
 
 from __future__ import annotations
 
@@ -18,36 +21,40 @@ from detection.networks import catalogue
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-# Stands for the number of logits while shapes are compared; no layer of any network is that wide.
+# Placeholder for the number of logits when shapes are compared; no layer of any network has this width.
 _LOGITS = 7919
-# Share of shapes that must be equal: not all, since detectors thin fully connected layers (SSD over VGG-16) and have a
-# least depth.
+# Fraction of shapes that must be equal. Not all, since detectors decimate fully connected layers (SSD over VGG-16) and
+# apply min_depth.
 _ENOUGH = 0.7
-_PUBLISHED = (0.25, 0.35, 0.5, 0.75, 1.3, 1.4)  # multipliers
+_PUBLISHED = (0.25, 0.35, 0.5, 0.75, 1.3, 1.4)  # depth multipliers of published checkpoints
 _CENTERS = "object_center"
 _SHARED = "WeightSharedConvolutionalBoxPredictor"
-_WIDE = 256  # channels from which on no least depth and little rounding is in a width
+_WIDE = 256  # channels; layers at least this wide are not affected by min_depth and little by rounding
 
 
 class Network(NamedTuple):
-    """A network of the catalogue at the depth that a checkpoint has it."""
+    """A network of the catalogue, with what the shapes in a checkpoint say about it."""
 
     name: str
-    depth_multiplier: float | None  # None: at none that was tried do the widths fit
-    num_logits: int | None  # None: no classifier's head is there
+    depth_multiplier: float | None  # None: no depth multiplier that was tried gives the widths
+    num_logits: int | None  # None: the checkpoint has no classifier head
 
 
 class Detector(NamedTuple):
-    """What the heads tell. `None` is what they do not tell."""
+    """A detector, with what the shapes of its heads say about it; None where they do not say."""
 
-    kind: str  # the paper's name
+    kind: str  # SSD, Faster R-CNN, R-FCN, Fast R-CNN or CenterNet
     num_classes: int | None
-    maps: int | None  # of SSD
-    anchors: int | None  # a cell of the region proposal network
+    maps: int | None  # number of feature maps of an SSD
+    anchors: int | None  # per cell of the region proposal network
 
 
 def network(found: Mapping[str, Entry]) -> Network | None:
-    """The network whose scope is there, at the root or below an extractor's; None if it is none of the catalogue's."""
+    """Returns the network whose scope is in the checkpoint, or None if it is not in the catalogue of networks.
+
+    Args:
+        found: the arrays of the checkpoint. The scope may be at the root or inside a feature extractor's scope.
+    """
     shapes = _inner_shapes(found)
     scopes = {name.partition("/")[0] for name in shapes}
     names = [name for name, scope in catalogue.SCOPES.items() if scope in scopes]
@@ -64,8 +71,9 @@ def network(found: Mapping[str, Entry]) -> Network | None:
 
 @functools.lru_cache(maxsize=64)
 def classifier_shapes(name: str, num_logits: int, depth_multiplier: float = 1.0) -> Shapes:
-    """The shapes of a classifier's variables by name. It is traced and dropped: nothing is computed, no memory is taken
-    for weights.
+    """Returns the shapes of a classifier's variables by name.
+
+    The classifier is only traced, so nothing is computed and no weights are allocated.
 
     Raises:
         ConfigError: the catalogue has no such network.
@@ -79,7 +87,7 @@ def classifier_shapes(name: str, num_logits: int, depth_multiplier: float = 1.0)
 
 
 def _inner_shapes(found: Mapping[str, Entry]) -> dict[str, tuple[int, ...]]:
-    """Shapes by the name that a classifier has for it: without the scope of an extractor."""
+    """Returns shapes by the names of a classifier, that is, without the scope of a feature extractor."""
     shapes = {}
     for name, entry in found.items():
         scope = next((scope for scope in EXTRACTOR_SCOPES if name.startswith(scope)), "")
@@ -88,20 +96,20 @@ def _inner_shapes(found: Mapping[str, Entry]) -> dict[str, tuple[int, ...]]:
 
 
 def _num_logits(full: Shapes, shapes: Shapes) -> int | None:
-    """Read off the last layer of the head, whatever it is called."""
+    """Returns the width of the last layer of the head, whatever its name."""
     widths = {shapes[name][-1] for name, shape in full.items() if shape[-1] == _LOGITS and shapes.get(name)}
     return widths.pop() if len(widths) == 1 else None
 
 
 def _shared(name: str, shapes: Shapes) -> float:
-    """Of the names below a network's scope that it or the checkpoint has, the share that both have."""
+    """Returns the Jaccard index of the names in the network's scope: those in the network and in the checkpoint."""
     found = {each for each in shapes if each.startswith(f"{catalogue.SCOPES[name]}/")}
     known = classifier_shapes(name, _LOGITS).keys()
     return len(found & known) / len(found | known)
 
 
 def _agreement(expected: Shapes, shapes: Shapes) -> float:
-    """Of the arrays that both have, the share that has one shape, the number of logits apart."""
+    """Returns the fraction of common arrays that have equal shapes; the number of logits may differ."""
     same = [_same(shape, shapes[name]) for name, shape in expected.items() if name in shapes]
     return sum(same) / max(len(same), 1)
 
@@ -111,8 +119,11 @@ def _same(expected: tuple[int, ...], shape: tuple[int, ...]) -> bool:
 
 
 def _multipliers(full: Shapes, shapes: Shapes) -> Iterator[float]:
-    """What to try: 1; the shortest number that the widths can be rounded down from; the nearest published ones; the
-    commonest ratio."""
+    """Yields depth multipliers to try.
+
+    These are 1, the shortest decimal that gives the widths when they are rounded down, the two nearest published ones
+    and the most common ratio of widths.
+    """
     widths = [
         (shapes[name][-1], shape[-1])
         for name, shape in full.items()
@@ -132,12 +143,12 @@ def _multipliers(full: Shapes, shapes: Shapes) -> Iterator[float]:
 
 
 def pyramid(found: Mapping[str, Entry]) -> str:
-    """The feature pyramid that is there, as types call it: fpn or bifpn; "" where there is none."""
+    """Returns the kind of feature pyramid in a checkpoint, `fpn` or `bifpn` as in types; "" if there is none."""
     return next((kind for kind in ("bifpn", "fpn") if any(f"/{kind}/" in name for name in found)), "")
 
 
 def detector(found: Mapping[str, Entry]) -> Detector | None:
-    """What the heads at the root tell; None where there are none."""
+    """Returns what the heads at the root say about the detector, or None if there are no heads."""
     roots = {name.partition("/")[0] for name in found}
     if "SecondStageFeatureExtractor" in roots or "FirstStageFeatureExtractor" in roots:
         return _two_stage(found, proposes="FirstStageBoxPredictor" in roots)
@@ -145,9 +156,9 @@ def detector(found: Mapping[str, Entry]) -> Detector | None:
         return Detector("CenterNet", _width(found, f"{_CENTERS}/output_0/prediction"), None, None)
     if _SHARED in roots:  # one predictor for all maps of a pyramid
         codes, logits = (_width(found, f"{_SHARED}/{part}Predictor") for part in ("Box", "Class"))
-        # An EfficientDet's background mostly has no column, and nothing in the file says so.
-        told = codes and logits and pyramid(found) != "bifpn"
-        return Detector("SSD", logits * 4 // codes - 1 if told else None, None, None)
+        # Most EfficientDets have no background column, and nothing in the file says whether this one has.
+        known = codes and logits and pyramid(found) != "bifpn"
+        return Detector("SSD", logits * 4 // codes - 1 if known else None, None, None)
     heads = {root for root in roots if root == "BoxPredictor" or root.startswith("BoxPredictor_")}
     if "FeatureExtractor" not in roots and not heads:
         return None
@@ -158,8 +169,11 @@ def detector(found: Mapping[str, Entry]) -> Detector | None:
 
 
 def _two_stage(found: Mapping[str, Entry], proposes: bool) -> Detector:
-    """R-FCN's class map has bins * (K + 1) channels and its location map bins * 4 K; the others' class layer has K + 1
-    units."""
+    """Returns what the heads of a two-stage detector say, K being the number of classes.
+
+    The class map of R-FCN has bins * (K + 1) channels and its location map bins * 4 K; the class layer of the others
+    has K + 1 units.
+    """
     rpn = _width(found, "FirstStageBoxPredictor/BoxEncodingPredictor")
     anchors = rpn // 4 if rpn else None
     scores, locations = (
@@ -173,7 +187,7 @@ def _two_stage(found: Mapping[str, Entry], proposes: bool) -> Detector:
 
 
 def _width(found: Mapping[str, Entry], layer: str) -> int | None:
-    """Number of outputs of a layer, or None."""
+    """Returns the number of outputs of a layer, or None if the checkpoint does not have it."""
     return next(
         (
             found[name].shape[-1]

@@ -1,9 +1,9 @@
-"""The checkpoints of a model_dir: `model.ckpt-<step>`, which of them are kept, and which one a run resumes from.
+"""Manages the checkpoints of a model_dir: `model.ckpt-<step>`, which are kept, and which one a run resumes from.
 
-A run resumes from the newest one found by looking, not from the one that the small `checkpoint` text file names: a
-trainer that trusts the file starts again from step 0 when it is garbage. It is written for TensorFlow's tools; a
-resumed run reads in it only which checkpoints rotate and when one was last kept for good. A folder given to `load_into`
-is another matter: there the file names the checkpoint, if it can.
+A run resumes from the newest checkpoint in the folder, not from the one named in the text file `checkpoint`: a trainer
+that relies on that file starts again from step 0 if it is damaged. The file is written for TensorFlow's tools; a
+resumed run reads from it only which checkpoints may be deleted and when one was last preserved. (A folder passed to
+`load_into` is handled differently: there the file names the checkpoint if it is valid.)
 """
 
 from __future__ import annotations
@@ -26,13 +26,18 @@ from detection.files import write_text
 
 NAME = "model.ckpt"
 _STATE = "checkpoint"
-_INTERIM = "# interim: "  # before a step, in the state file: TensorFlow's own tools skip such lines
+_INTERIM = "# interim: "  # precedes a step in the state file; TensorFlow's tools skip such lines
 _PATTERN = re.compile(rf"{re.escape(NAME)}-(\d+){re.escape(INDEX)}$")
 
 
 class Checkpoints:
-    """The checkpoints of one folder; the newest `keep` stay, and besides one for every `keep_every_hours` of the
-    run."""
+    """The checkpoints of one folder.
+
+    Args:
+        folder: the model_dir.
+        keep: number of newest checkpoints to keep.
+        keep_every_hours: besides, one checkpoint is preserved for every so many hours of training.
+    """
 
     def __init__(self, folder: str | os.PathLike, keep: int = 5, keep_every_hours: float = 10_000.0) -> None:
         self.folder = Path(folder)
@@ -44,34 +49,43 @@ class Checkpoints:
         self._read_state()
 
     def prefix(self, step: int) -> Path:
+        """Returns the prefix of the checkpoint of a step."""
         return prefix_in(self.folder, step)
 
     def steps(self) -> list[int]:
+        """Returns the steps that have a checkpoint, in ascending order."""
         return steps_in(self.folder)
 
     def save(self, step: int, tensors: Mapping[str, tf.Tensor | tf.Variable], interim: bool = False) -> Path:
-        """Writes `model.ckpt-<step>`, then drops what is no longer kept.
+        """Writes `model.ckpt-<step>`, then deletes checkpoints that are no longer kept.
 
         Args:
-          interim: made because the run was asked to stop, between two that are due: it takes nobody's place, and goes
-              with the next save, so that the run ends with the checkpoints of one that was never stopped.
+            step: the training step.
+            tensors: values by name.
+            interim: the checkpoint is saved only because the run was asked to stop. It does not count towards `keep`
+                and is deleted at the next save, so that a stopped and resumed run ends with the same checkpoints as
+                one that was never stopped.
+
+        Returns:
+            The prefix of the checkpoint.
 
         Raises:
-          OSError: nothing was written; the checkpoints before it are untouched.
+            OSError: nothing was written; earlier checkpoints are untouched.
         """
         prefix = self.prefix(step)
         checkpoint_files.write(prefix, tensors)
-        # The checkpoint is safe now; whatever fails from here on must not make it look lost.
+        # The checkpoint is complete; a failure from here on must not be reported as a failed save.
         self._interim = {*self._interim, step} if interim else self._interim - {step}
         self._tidy(step, whole=not interim)
         return prefix
 
     def finish_rotation(self, newest: int) -> None:
-        """What a killed run did not get to: drops what is no longer kept, and halves of deleted checkpoints. Call it
-        with the folder's lock held.
+        """Deletes what a killed run would have deleted: checkpoints no longer kept, and partly deleted ones.
+
+        The caller must hold the lock of the folder.
 
         Args:
-          newest: the step that the run goes on from.
+            newest: the step at which the run resumes.
         """
         for data in self.folder.glob(f"{NAME}-*{DATA}"):
             step = data.name[len(NAME) + 1 : -len(DATA)]
@@ -90,7 +104,7 @@ class Checkpoints:
                 tidy(newest=newest)
             except OSError as error:
                 logging.warning(
-                    "%s is saved, but the files beside it cannot be brought up to date (%s)",
+                    "%s is saved, but old checkpoints or the checkpoint state file could not be updated (%s)",
                     self.prefix(newest),
                     files.explain(error) or error,
                 )
@@ -101,12 +115,14 @@ class Checkpoints:
         self._interim &= {newest}
 
     def read_newest(self) -> tuple[int, dict[str, np.ndarray]] | None:
-        """(step, values) of the newest checkpoint that can be read, of either form; None if the folder has none. One
-        warning tells what was skipped.
+        """Reads the newest readable checkpoint, name-based or object-based; a warning lists those that were skipped.
+
+        Returns:
+            (step, values by name), or None if the folder has no checkpoint.
 
         Raises:
-          ConfigError: there are checkpoints and none can be read, or they are another trainer's. Never a silent start
-              from step 0.
+            ConfigError: no checkpoint in the folder can be read, or they are from another trainer. Training never
+                restarts from step 0 silently.
         """
         bad: list[UnreadableCheckpointError] = []
         for step in reversed(self.steps()):
@@ -141,7 +157,7 @@ class Checkpoints:
         rotating = [step for step in self.steps() if step not in self._preserved | self._interim]
         for step in rotating[: -self._keep]:
             if step == newest:
-                continue  # A run that went back to an older step must not lose what it has just saved.
+                continue  # After resuming from an older step, this may not be the highest one.
             saved_at = os.path.getmtime(f"{self.prefix(step)}{INDEX}")
             if saved_at >= self._last_preserved + self._keep_every_seconds:
                 self._last_preserved = saved_at
@@ -161,8 +177,10 @@ class Checkpoints:
         write_text(self.folder / _STATE, "\n".join(lines) + "\n")
 
     def _read_state(self) -> None:
-        """Takes from the text file only what nothing else knows: which checkpoints are being rotated, and when one was
-        last preserved."""
+        """Reads from the state file what is stored nowhere else.
+
+        That is which checkpoints count towards `keep`, and when one was last preserved.
+        """
         steps = self.steps()
         try:
             text = (self.folder / _STATE).read_text(encoding="utf-8")
@@ -174,7 +192,7 @@ class Checkpoints:
         stamp = re.search(r"last_preserved_timestamp: ([0-9.e+]+)", text)
         if steps and not listed:
             logging.warning(
-                "%s: cannot be used as written; the checkpoints beside it are found by their names",
+                "%s: missing or damaged; the checkpoints in its folder are found by their file names",
                 self.folder / _STATE,
             )
             listed = set(steps[-self._keep :])
@@ -185,19 +203,19 @@ class Checkpoints:
             self._last_preserved = float(stamp[1]) if stamp else self._last_preserved
         except ValueError:
             logging.warning(
-                "%s: last_preserved_timestamp %r is no number; the clock of kept checkpoints starts again",
+                "%s: last_preserved_timestamp %r is not a number; keep_checkpoint_every_n_hours counts from now",
                 self.folder / _STATE,
                 stamp[1],
             )
 
 
 def prefix_in(folder: str | os.PathLike, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
+    """Returns the prefix of the checkpoint of a step in a folder."""
     return Path(folder) / f"{NAME}-{step}"
 
 
 def steps_in(folder: str | os.PathLike) -> list[int]:
-    """Steps with a checkpoint in a folder, rising; none of them is promised to be readable."""
+    """Returns the steps that have a checkpoint in a folder, in ascending order; they may not be readable."""
     if not os.path.isdir(folder):
         return []
     return sorted(int(match[1]) for match in map(_PATTERN.match, os.listdir(folder)) if match)

@@ -1,5 +1,7 @@
-"""Measure detectors end to end and part by part, exported ones or as configs describe them; or how long a training step
-waits for its input.
+"""Measure the speed and memory of detectors, end to end and part by part.
+
+The detectors are exported models or built from configs. With --train_steps, measure instead how long training steps
+wait for their input.
 
 Examples:
   detection benchmark --saved_model=exported --images=photos --batch=4 --json=times.json
@@ -7,7 +9,7 @@ Examples:
       --set model.faster_rcnn.first_stage_max_proposals=50
   detection benchmark --pipeline_config_path=a.config --pipeline_config_path=b.config --shorter_side=300
       --images=photos --runs=500 --results=rows.jsonl
-  detection benchmark --results=rows.jsonl                               the rows that are there, as a table
+  detection benchmark --results=rows.jsonl                               show the existing rows as a table
   detection benchmark --pipeline_config_path=my.config --train_steps=100     training
 """
 
@@ -21,22 +23,25 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
-    flags.add_multi_string("saved_model", "Folder that `detection export` wrote; again for another row.")
+    """Adds the command's flags."""
+    flags.add_multi_string("saved_model", "Folder written by `detection export`; repeat for more rows.")
     flags.add_multi_string(
-        "pipeline_config_path", "Config that is built, served and measured without training; again for another row."
+        "pipeline_config_path", "Config to build, serve and measure without training; repeat for more rows."
     )
     flags.add_multi_string(
         "checkpoint",
-        "Checkpoint, or folder whose latest is taken, for each of the configs; without, weights are random.",
+        "Checkpoint, or folder whose newest is used, for each config; without it, weights are random.",
     )
     flags.add_overrides(
         "Overrides one field of the configs, e.g. --set model.faster_rcnn.first_stage_max_proposals=50."
     )
-    flags.add_list("max_proposals", [], "Proposals of the first stage of the configs, e.g. 10,50,300: a row for each.")
+    flags.add_list(
+        "max_proposals", [], "Numbers of first-stage proposals of the configs, e.g. 10,50,300: one row each."
+    )
     flags.add_integer(
         "proposals",
         300,
-        "Proposals an image for detectors that are given them (Fast R-CNN); their making is not timed.",
+        "Proposals per image for Fast R-CNN, which takes them as input; computing them is not timed.",
         lower_bound=1,
     )
     flags.add_list("images", [], "Image files, folders or patterns to run on; by default noise of --image_size.")
@@ -44,27 +49,30 @@ def define(flags: Flags) -> None:
     flags.add_integer(
         "shorter_side",
         None,
-        "Scales images until the shorter side has so many pixels and crops the middle square.",
+        "Scales images to this shorter side in pixels and crops the central square.",
         lower_bound=1,
     )
-    flags.add_integer("batch", 1, "Images at a time.", lower_bound=1)
-    flags.add_integer("warmup", 10, "Rounds before the clock runs.", lower_bound=1)
-    flags.add_integer("runs", 100, "Rounds that count; of --images no more are read.", lower_bound=1)
+    flags.add_integer("batch", 1, "Images per batch.", lower_bound=1)
+    flags.add_integer("warmup", 10, "Runs before timing starts.", lower_bound=1)
+    flags.add_integer("runs", 100, "Timed runs; at most this many of --images are read.", lower_bound=1)
     flags.add_string("json", None, "File to write the row to, or the list of rows.")
-    flags.add_string("results", None, "File to which rows are added, a line each; the table shows those before, too.")
+    flags.add_string(
+        "results", None, "File to which rows are appended, one per line; the table also shows earlier rows."
+    )
     flags.add_bool("allow_mixed_devices", False, "Shows rows of different devices in one table.")
     flags.add_bool(
-        "allow_unused_checkpoint_variables", False, "Take checkpoints of another network than the config's too."
+        "allow_unused_checkpoint_variables", False, "Also accept checkpoints of another network than the config's."
     )
     flags.add_integer(
         "train_steps",
         None,
-        "Measures so many steps of training by the one config instead, after --warmup.",
+        "Measures this many training steps of a single config instead, after --warmup.",
         lower_bound=1,
     )
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     if given.arguments or not (flags.saved_model or flags.pipeline_config_path or flags.results):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""One call of a command: its words in, an exit code out, and nothing of it left behind in the process."""
+"""Runs a command inside the process, and restores the state of the process afterwards."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from detection.commands.flags import Flags, Given, HelpRequested, process_flags
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 
-def call(name: str, *words: object) -> int:
-    """Runs a command in this process, as `detection NAME WORD...` does in one of its own.
+def call(name: str, *arguments: object) -> int:
+    """Runs a command in this process, as `detection NAME ARGUMENT...` would in a new one.
 
     Args:
-        name: of the command, "train"; or of the script that does the same, "model_main.py", as which it then speaks.
-        words: flags and arguments.
+        name: a command, such as "train", or a script, such as "model_main.py", whose name is then used in messages.
+        *arguments: flags and other arguments.
 
     Returns:
-        The exit code. What the command says goes to sys.stdout and sys.stderr.
+        The exit code. Output goes to sys.stdout and sys.stderr.
 
     Raises:
         KeyError: there is no such command.
-        Exception: a bug; errors of the input become exit codes.
+        Exception: an internal error; errors of the input give exit codes.
     """
     entry = catalogue.BY_SCRIPT.get(name) or catalogue.BY_NAME[name]
     program = name if name == entry.script else f"detection {name}"
     with restored():
         try:
-            run(entry, program, [str(word) for word in words])
+            run(entry, program, [str(argument) for argument in arguments])
         except SystemExit as end:
             return end.code if isinstance(end.code, int) else int(bool(end.code))
     return 0
 
 
-def run(entry: catalogue.Entry, program: str, words: Sequence[str]) -> None:
-    """Runs a command and leaves the process."""
+def run(entry: catalogue.Entry, program: str, arguments: Sequence[str]) -> None:
+    """Runs a command and exits the process."""
     module = entry.module()
     flags = Flags()
     module.define(flags)
@@ -59,9 +59,9 @@ def run(entry: catalogue.Entry, program: str, words: Sequence[str]) -> None:
         except HelpRequested as request:
             asked.append(request.kind)
         if process["verbosity"].using_default_value:
-            process["verbosity"].value = 0  # Information is shown, as absl does itself, but only once in a process.
+            process["verbosity"].value = 0  # Shows info messages, which absl itself sets only once per process.
         if process["only_check_args"].value:
-            sys.exit(0)  # The same.
+            sys.exit(0)  # As absl does itself.
         return argv
 
     def main(_: list[str]) -> int:
@@ -73,12 +73,12 @@ def run(entry: catalogue.Entry, program: str, words: Sequence[str]) -> None:
             print(help.of_command(program, module, flags, full=asked[0] == "helpfull"), end="")
         return 0
 
-    cli.run(main, [program, *words], parse)
+    cli.run(main, [program, *arguments], parse)
 
 
 @contextlib.contextmanager
 def restored() -> Iterator[None]:
-    """Puts back what `cli.run` and absl change in the process: streams, log level, handlers, flags, filters."""
+    """Restores what `cli.run` and absl change in the process: streams, log level, handlers, flags, warning filters."""
     streams = sys.stdout, sys.stderr
     environment = os.environ.get(_LOG_LEVEL)
     root = logging.getLogger()
@@ -96,7 +96,7 @@ def restored() -> Iterator[None]:
         sys.stdout, sys.stderr = streams
         if environment is None:
             os.environ.pop(_LOG_LEVEL, None)
-        root.setLevel(logging.WARNING)  # unparse_flags has something to say.
+        root.setLevel(logging.WARNING)  # Hides a message of unparse_flags.
         if not parsed:
             absl_flags.FLAGS.unparse_flags()
         for name, flag in process_flags().items():

@@ -19,14 +19,16 @@ ARGUMENTS = "CONFIG..."
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_bool(
-        "no_paths", False, "Do not look for the files that the configs name: records, label maps, checkpoints."
+        "no_paths", False, "Do not check that files named by the configs exist: records, label maps, checkpoints."
     )
-    flags.add_bool("quiet", False, "One line a config.")
+    flags.add_bool("quiet", False, "One line per config.")
     flags.add_overrides("Overrides one field of each config, e.g. --set model.ssd.num_classes=3.")
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     if not given.arguments:
         raise ConfigError(

@@ -15,25 +15,28 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
-    flags.add_multi_string("results", "Folder that `detection sweep` wrote, or its results.jsonl.")
-    flags.add_float("max_ms", None, "Most milliseconds an image may take end to end, as the median.")
+    """Adds the command's flags."""
+    flags.add_multi_string("results", "Folder written by `detection sweep`, or its results.jsonl.")
+    flags.add_float("max_ms", None, "Maximum milliseconds per image, end to end, median.")
     flags.add_float(
         "max_mib",
         None,
-        "Most MiB of peak memory: of the accelerator if there is one, otherwise of the whole process with TensorFlow.",
+        "Maximum peak memory in MiB: of the accelerator if there is one, otherwise of the whole process with"
+        " TensorFlow.",
     )
     flags.add_float(
-        "max_model_mib", None, "Most MiB that the model may add to a process which has TensorFlow loaded, at its peak."
+        "max_model_mib", None, "Maximum peak memory in MiB that the model adds to a process with TensorFlow."
     )
+    flags.add_string("by", "map", "Metric to maximise: map, map50, map75, small, medium, large or voc50.")
     flags.add_string(
-        "by", "map", "What should be as high as it can be: map, map50, map75, small, medium, large or voc50."
-    )
-    flags.add_string(
-        "device", "", "Choose for this device, a name in the results or a part of one, instead of this machine's."
+        "device",
+        "",
+        "Device to choose for, given by its name in the results or a part of it; by default this machine's.",
     )
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     if given.arguments or not flags.results:
         raise ConfigError(

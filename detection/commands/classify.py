@@ -1,10 +1,9 @@
-"""Classify images with a published ImageNet checkpoint, to see that it was read correctly: the most likely classes,
-top-1 and top-5 accuracy.
+"""Classify images with a published ImageNet checkpoint, to check that it is read correctly.
 
-Network, depth multiplier and number of classes are read off the checkpoint, which must hold all variables of its
-network. Each image is cut to its central square, 87.5 % of the shorter side, and resized to the network's size
-(bilinear). Class numbers start at 0 and leave the background class out. Files that are not images are reported and left
-out; the exit code is then 3.
+Shows the most likely classes, and top-1 and top-5 accuracy. Network, depth multiplier and number of classes are derived
+from the checkpoint, which must have all variables of its network. Each image is cropped to its central square (87.5 %
+of the shorter side) and resized to the network's size (bilinear). Class numbers start at 0 and exclude the background
+class. Files that are not images are reported and skipped; the exit code is then 3.
 
 Examples:
   detection classify --checkpoint=mobilenet_v1_1.0_224.ckpt --images=cat.jpg,photos/
@@ -26,36 +25,54 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_string("checkpoint", None, "A checkpoint's prefix, one of its files, or a folder.", required=True)
     flags.add_list("images", None, "Image files, folders or patterns.", required=True)
     flags.add_string(
-        "network", "", "What the checkpoint must be of, e.g. resnet_v1_101; by default what its scopes say."
+        "network", "", "Expected network of the checkpoint, e.g. resnet_v1_101; by default derived from its scopes."
     )
-    flags.add_float("depth_multiplier", None, "Of the network; by default what its shapes say.", lower_bound=0.0)
+    flags.add_float(
+        "depth_multiplier",
+        None,
+        "Depth multiplier of the network; by default derived from its shapes.",
+        lower_bound=0.0,
+    )
     flags.add_bool(
-        "moving_averages", False, "Take the averaged weights that some training checkpoints hold beside the others."
+        "moving_averages", False, "Use the moving averages of the weights, which some training checkpoints contain."
     )
     flags.add_bool(
         "allow_unused_checkpoint_variables",
         False,
-        "Take a checkpoint with weights that the network has no place for too.",
+        "Also accept a checkpoint with weights that the network does not use.",
     )
     flags.add_string(
-        "labels", "", "Text file of one class a line; a line more than classes is the background, and the first."
+        "labels",
+        "",
+        "Text file with one class per line; if it has one line more than classes, the first is the background.",
     )
     flags.add_string(
-        "truth", "", "Lines `file,class`, the class as number or label: what accuracy is measured against."
+        "truth", "", "True classes, as lines `file,class` with the number or label of the class, to measure accuracy."
     )
-    flags.add_integer("top", 5, "Classes that are shown of each image; 0: only the accuracy.", lower_bound=0)
+    flags.add_integer("top", 5, "Number of classes shown per image; 0: only the accuracy.", lower_bound=0)
     flags.add_float(
-        "crop", 0.875, "Side of the central square, as a share of the shorter side.", lower_bound=0.01, upper_bound=1.0
+        "crop",
+        0.875,
+        "Side of the central square as a fraction of the shorter side.",
+        lower_bound=0.01,
+        upper_bound=1.0,
     )
-    flags.add_integer("image_size", 0, "Side of the network's input; 0: what it was trained on.", lower_bound=0)
-    flags.add_integer("batch_size", 8, "Images at a time.", lower_bound=1)
-    flags.add_integer("max_image_pixels", MAX_PIXELS, "Larger images are not decoded.", lower_bound=1)
+    flags.add_integer("image_size", 0, "Side of the network's input; 0: as in training.", lower_bound=0)
+    flags.add_integer("batch_size", 8, "Images per batch.", lower_bound=1)
+    flags.add_integer(
+        "max_image_pixels",
+        MAX_PIXELS,
+        "Maximum size of an image in pixels; larger images are not decoded.",
+        lower_bound=1,
+    )
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     given.refuse_arguments(f"images are a flag, --images={','.join(given.arguments)}")
     cli.import_tensorflow()

@@ -34,10 +34,11 @@ class _Command(NamedTuple):
 
 
 def define(flags: Flags) -> None:
-    """It has none."""
+    """Adds no flags."""
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     writers: dict[str, Callable[[list[_Command]], str]] = {"bash": _bash, "zsh": _zsh, "fish": _fish}
     if len(given.arguments) != 1 or given.arguments[0] not in writers:
         raise ConfigError(f"usage: {given.program} {ARGUMENTS}")
@@ -156,5 +157,5 @@ def _fish(commands: list[_Command]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """For all three shells: in single quotes."""
+    """Quotes text with single quotes, for all three shells."""
     return "'" + text.replace("'", "'\\''") + "'"

@@ -1,6 +1,6 @@
 """List, show or copy the configs, sweep grids and label maps that come with the package.
 
-Where a command takes a config or a grid, `builtin:NAME` is the one of that name here.
+Commands that take a config or a grid accept `builtin:NAME` for these files.
 
 Examples:
   detection config list
@@ -24,10 +24,12 @@ _USAGE = {"list": "list", "show": "show NAME", "copy": "copy NAME [FILE]"}
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_bool("overwrite", False, "With copy: replace a file that exists.")
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     actions: dict[str, Callable[[Given, list[str]], None]] = {"list": _list, "show": _show, "copy": _copy}
     verb, *rest = given.arguments or ["list"]
     if verb not in actions:
@@ -48,17 +50,17 @@ def _list(given: Given, _: list[str]) -> None:
         print(f"{name:{width}}  {textwrap.shorten(builtin.summary(path), 80, placeholder='...')}")
 
 
-def _show(given: Given, words: list[str]) -> None:
+def _show(given: Given, arguments: list[str]) -> None:
     from detection.config import builtin
 
-    print(builtin.find(words[0].removeprefix(builtin.PREFIX)).read_text(encoding="utf-8"), end="")
+    print(builtin.find(arguments[0].removeprefix(builtin.PREFIX)).read_text(encoding="utf-8"), end="")
 
 
-def _copy(given: Given, words: list[str]) -> None:
+def _copy(given: Given, arguments: list[str]) -> None:
     from detection.config import builtin
 
-    source = builtin.find(words[0].removeprefix(builtin.PREFIX))
-    target = words[1] if len(words) == 2 else source.name
+    source = builtin.find(arguments[0].removeprefix(builtin.PREFIX))
+    target = arguments[1] if len(arguments) == 2 else source.name
     if os.path.isdir(target):
         target = os.path.join(target, source.name)
     if os.path.exists(target) and not given.flags.overwrite:

@@ -1,5 +1,6 @@
-"""Turn annotated images (PASCAL VOC, COCO, KITTI, Open Images, Oxford pets) into sharded TFRecords, with a report of
-what was found and what was wrong.
+"""Convert annotated images to sharded TFRecords and report invalid images and boxes.
+
+Formats are PASCAL VOC, COCO, KITTI, Open Images and Oxford-IIIT pets.
 
 Examples:
   detection convert --voc_dir=VOCdevkit/VOC2007 --set=trainval --output=data/trainval.record
@@ -27,27 +28,32 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
-    flags.add_enum("format", "voc", ["voc", "coco", "kitti", "oid", "pet"], "What the annotations are.")
+    """Adds the command's flags."""
+    flags.add_enum("format", "voc", ["voc", "coco", "kitti", "oid", "pet"], "Format of the annotations.")
     flags.add_multi_string(
         "voc_dir",
-        "Folder with JPEGImages, Annotations, ImageSets/Main, or with images and XML side by side.",
+        "Folder with JPEGImages, Annotations and ImageSets/Main, or with images and XML files together.",
     )
-    flags.add_string("image_dir", "", "Folder of images, where they lie elsewhere.")
-    flags.add_string("annotation_dir", "", "Folder of VOC annotations (.xml), where they lie elsewhere.")
+    flags.add_string("image_dir", "", "Folder of images, if they are elsewhere.")
+    flags.add_string("annotation_dir", "", "Folder of VOC annotations (.xml), if they are elsewhere.")
     flags.add_string("annotation_file", "", "COCO annotations (.json), or boxes of Open Images (.csv).")
-    flags.add_string("image_labels_file", "", "Open Images: classes of whole images (.csv).")
+    flags.add_string("image_labels_file", "", "Open Images: image-level labels (.csv).")
     flags.add_string(
         "set",
         "",
         "Split of a VOC folder, such as train: ImageSets/Main/<set>.txt; of the pets: train or val. Default: all"
         " images.",
     )
-    flags.add_string("split", "", "File of the image names to take, one a line, instead of --set.")
-    flags.add_list("classes", [], "Take objects of these classes only. Default: all.")
+    flags.add_string("split", "", "File with the names of the images to convert, one per line; instead of --set.")
+    flags.add_string("exclude", "", "COCO: file with the images to leave out, one per line, by id or file name.")
+    flags.add_bool(
+        "images_only", False, "COCO: also take a file that has no annotations, as those of the test sets do not."
+    )
+    flags.add_list("classes", [], "Convert only objects of these classes. Default: all.")
     flags.add_string(
         "data_dir",
         "",
-        "Root of a KITTI or pets folder; or a VOCdevkit folder: with --year, another way to say --voc_dir.",
+        "Root of a KITTI or pets folder; or a VOCdevkit folder, with --year, as an alternative to --voc_dir.",
     )
     flags.add_enum(
         "year", "VOC2007", ["VOC2007", "VOC2012", "merged"], "Folder of --data_dir to convert; merged for both."
@@ -59,42 +65,45 @@ def define(flags: Flags) -> None:
     )
     flags.add_string("output_path", None, "The same as --output.")
     flags.add_integer(
-        "num_shards", 0, "Number of record files; 0 for one every 128 MiB of images.", lower_bound=0, upper_bound=99999
+        "num_shards", 0, "Number of record files; 0: one per 128 MiB of images.", lower_bound=0, upper_bound=99999
     )
     flags.add_string(
         "label_map_path",
         "",
-        "Read if it exists, otherwise made, classes by alphabet. Default: label_map.pbtxt beside --output.",
+        "Label map; created with the classes in alphabetical order if it does not exist."
+        " Default: label_map.pbtxt next to --output.",
     )
     flags.add_enum(
         "on_bad",
         "skip",
         ["skip", "fail", "fix"],
-        "Bad images and boxes: leave out; check all, but write nothing; or repair what can be.",
+        "Invalid images and boxes: skip them; fail after checking all; or fix them if possible.",
     )
     flags.add_float(
         "max_bad_percent",
         50.0,
-        "Write nothing if more of the images or boxes (those of bad images too) are bad.",
+        "Write nothing if a larger percentage of images or boxes is invalid, boxes of invalid images included.",
         lower_bound=0.0,
         upper_bound=100.0,
     )
-    flags.add_bool("ignore_difficult_instances", False, "Leave out objects marked difficult.")
-    flags.add_integer("max_image_pixels", MAX_PIXELS, "Larger images are bad.", lower_bound=1)
-    flags.add_bool("overwrite", False, "Replace records that exist.")
-    flags.add_integer("workers", 0, "Threads; 0 for one a core.", lower_bound=0)
+    flags.add_bool("ignore_difficult_instances", False, "Skip objects marked as difficult.")
+    flags.add_integer(
+        "max_image_pixels", MAX_PIXELS, "Maximum size of an image in pixels; larger images are invalid.", lower_bound=1
+    )
+    flags.add_bool("overwrite", False, "Replace existing records.")
+    flags.add_integer("workers", 0, "Number of threads; 0: one per core.", lower_bound=0)
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
-    given.refuse_arguments("everything is given by flags")
+    given.refuse_arguments("all arguments are flags, --name=value")
     output = flags.output or flags.output_path
     if not output:
         raise ConfigError("--output is missing; give the path of the records, such as data/train.record")
     if output.endswith(("/", os.sep)):
         raise ConfigError(
-            f"--output={output}: names a folder; give the beginning of the files' names too, such as"
-            f" {output}train.record"
+            f"--output={output}: names a folder; add the beginning of the file names, such as {output}train.record"
         )
     _check_annotations(flags)
     roots: tuple[str, ...] = tuple(flags.voc_dir)
@@ -117,6 +126,8 @@ def run(given: Given) -> int:
         "annotations": flags.annotation_dir or flags.annotation_file,
         "subset": flags.set,
         "split_file": flags.split,
+        "exclude_file": flags.exclude,
+        "images_only": flags.images_only,
         "image_labels": flags.image_labels_file,
         "classes": tuple(flags.classes),
     }
@@ -142,14 +153,19 @@ def convert(kind: str, source: Mapping[str, object], options: Mapping[str, objec
 
 
 def voc_roots(data_dir: str, year: str) -> tuple[str, ...]:
-    """The folders of a VOCdevkit; `merged` is both years."""
+    """The folders of a VOCdevkit; `merged` stands for both years."""
     years = ("VOC2007", "VOC2012") if year == "merged" else (year,)
     return tuple(os.path.join(data_dir, each) for each in years)
 
 
 def _check_annotations(flags: FlagValues) -> None:
     if flags.image_labels_file and flags.format != "oid":
-        raise ConfigError(f"--image_labels_file={flags.image_labels_file}: only Open Images has it; pass --format=oid")
+        raise ConfigError(
+            f"--image_labels_file={flags.image_labels_file}: applies only to Open Images; pass --format=oid"
+        )
+    for name in ("exclude", "images_only"):
+        if flags[name].value and flags.format != "coco":
+            raise ConfigError(f"--{name}: applies only to COCO files; pass --format=coco, or remove it")
     if flags.format == "voc" and flags.annotation_file and not os.path.isdir(flags.annotation_file):
         raise ConfigError(
             f"--annotation_file={flags.annotation_file}: VOC annotations are a folder of .xml files; pass --format=coco"

@@ -1,8 +1,8 @@
-"""Turn COCO into sharded records, with the flags of the TF Object Detection API's create_coco_tf_record.py and its
-files: coco_train.record-?????-of-00100, coco_val.record-?????-of-00050, coco_testdev.record-?????-of-00050.
+"""Convert COCO to sharded records, with the flags of the TF Object Detection API's create_coco_tf_record.py.
 
-A split whose flags are left out is not converted. Bad images and boxes are left out and reported; records that exist
-are replaced. The label map lies beside the records, unless there is one already.
+The files are those of the API: coco_train.record-?????-of-00100, coco_val.record-?????-of-00050,
+coco_testdev.record-?????-of-00050. A split whose flags are not given is not converted. Invalid images and boxes are
+reported and skipped; existing records are replaced. A label map is written next to the records unless one exists.
 
 Examples:
   create_coco_tf_record.py --train_image_dir=train2017 --train_annotations_file=instances_train2017.json
@@ -32,6 +32,7 @@ _REFUSED = {
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_bool("include_masks", False, "Not supported.")
     for split, folder in _IMAGES.items():
         flags.add_string(folder, "", f"Images of the {split} split.")
@@ -45,8 +46,9 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
-    given.refuse_arguments("everything is given by flags, --name=value")
+    given.refuse_arguments("all arguments are flags, --name=value")
     refuse_given(flags, _REFUSED)
     splits = [split for split in _SHARDS if _is_given(flags, split)]
     if not splits:
@@ -72,5 +74,5 @@ def _is_given(flags: FlagValues, split: str) -> bool:
     given = [bool(flags[name].value) for name in names]
     if any(given) and not all(given):
         there, missing = names if given[0] else names[::-1]
-        raise ConfigError(f"--{missing} is missing; it belongs to --{there}")
+        raise ConfigError(f"--{missing} is missing; it is needed with --{there}")
     return all(given)

@@ -1,7 +1,7 @@
-"""Turn KITTI into two files of records, with the flags of the TF Object Detection API's create_kitti_tf_record.py:
-<output_path>_train.tfrecord and <output_path>_val.tfrecord.
+"""Convert KITTI to records, with the flags of the TF Object Detection API's create_kitti_tf_record.py.
 
-Bad images and boxes are left out and reported; records that exist are replaced.
+The two files are <output_path>_train.tfrecord and <output_path>_val.tfrecord. Invalid images and boxes are reported and
+skipped; existing records are replaced.
 
 Examples:
   create_kitti_tf_record.py --data_dir=kitti --output_path=records/kitti --label_map_path=data/kitti_label_map.pbtxt
@@ -16,6 +16,7 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_string("data_dir", None, "Folder with data_object_image_2/ and training/label_2/.", required=True)
     flags.add_string("output_path", None, "What the names of the two files begin with.", required=True)
     flags.add_list(
@@ -30,8 +31,9 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
-    given.refuse_arguments("everything is given by flags, --name=value")
+    given.refuse_arguments("all arguments are flags, --name=value")
     for split, numbers in (
         ("train", (flags.validation_set_size, None)),
         ("val", (None, flags.validation_set_size)),

@@ -1,7 +1,7 @@
-"""Turn Open Images into sharded records, with the flags of the TF Object Detection API's create_oid_tf_record.py.
+"""Convert Open Images to sharded records, with the flags of the TF Object Detection API's create_oid_tf_record.py.
 
-Classes that the label map does not have are not taken. Bad images and boxes are left out and reported; records that
-exist are replaced.
+Classes that are not in the label map are skipped. Invalid images and boxes are reported and skipped; existing records
+are replaced.
 
 Examples:
   create_oid_tf_record.py --input_box_annotations_csv=train-annotations-bbox.csv --input_images_directory=train
@@ -19,6 +19,7 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_string("input_box_annotations_csv", None, "Boxes.", required=True)
     flags.add_string("input_images_directory", None, "Folder of the images, <id>.jpg.", required=True)
     flags.add_string("input_image_label_annotations_csv", "", "Classes of whole images.")
@@ -30,13 +31,14 @@ def define(flags: Flags) -> None:
         required=True,
     )
     flags.add_integer("num_shards", 100, "Number of record files.", lower_bound=1, upper_bound=99999)
-    # Its name before image labels were read.
+    # Name of the flag before image labels were supported.
     flags.add_alias("input_annotations_csv", "input_box_annotations_csv")
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
-    given.refuse_arguments("everything is given by flags, --name=value")
+    given.refuse_arguments("all arguments are flags, --name=value")
     cli.import_tensorflow()
     from detection.config import label_map
 

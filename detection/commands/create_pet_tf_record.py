@@ -1,7 +1,7 @@
-"""Turn the Oxford-IIIT pets into records, with the flags of the TF Object Detection API's create_pet_tf_record.py, its
-split and its files: pet_faces_train.record-?????-of-00010 and pet_faces_val.record-?????-of-00010.
+"""Convert the Oxford-IIIT pets to records, with the flags of the TF Object Detection API's create_pet_tf_record.py.
 
-Bad images and boxes are left out and reported; records that exist are replaced.
+Split and files are those of the API: pet_faces_train.record-?????-of-00010 and pet_faces_val.record-?????-of-00010.
+Invalid images and boxes are reported and skipped; existing records are replaced.
 
 Examples:
   create_pet_tf_record.py --data_dir=pets --output_dir=records --label_map_path=data/pet_label_map.pbtxt
@@ -20,6 +20,7 @@ _REFUSED = {"faces_only": _MASKS, "mask_type": "masks are not supported; leave i
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_string("data_dir", None, "Folder with images/ and annotations/.", required=True)
     flags.add_string("output_dir", None, "Where the records go.", required=True)
     flags.add_string("label_map_path", "data/pet_label_map.pbtxt", create_pascal_tf_record.LABEL_MAP)
@@ -29,8 +30,9 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
-    given.refuse_arguments("everything is given by flags, --name=value")
+    given.refuse_arguments("all arguments are flags, --name=value")
     refuse_given(flags, _REFUSED)
     for split in ("train", "val"):
         options = {

@@ -1,8 +1,7 @@
-"""Merge several detectors and measure whether that helps: models are chosen on one input and measured on another.
+"""Merge several detectors and measure the gain: models are chosen on one input and measured on another.
 
-A model is an exported SavedModel, a training run or a checkpoint; or its detections are given, as `evaluate` or
-`detect` wrote them. Detections are kept in the output folder: running again with other ways of
-choosing and merging runs no model twice.
+A model is an exported SavedModel, a training run, a checkpoint, or stored detections written by `evaluate` or `detect`.
+Detections are stored in the output folder, so that no model runs again if only the way of choosing or merging changes.
 
 Examples:
   detection ensemble --models='exports/*' --label_map_path=map.pbtxt --select_input=val.record --input=test.record
@@ -27,27 +26,33 @@ _OPTIONS = (
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_list(
         "models", [], "SavedModels, training runs, checkpoints, or globs of them; NAME=PATH gives one a name."
     )
     flags.add_multi_string(
-        "stored", "NAME=FILE,FILE: detections (.npz, or COCO's .json) on the selection and on the evaluation input."
+        "stored",
+        "NAME=FILE,FILE: detections (.npz, COCO's .json, VOC's comp4_det_test_*.txt) on the selection and on the"
+        " evaluation input.",
     )
     flags.add_string(
-        "pipeline_config_path", "", "Config whose eval_input_reader says what to measure on; of two the first selects."
+        "pipeline_config_path",
+        "",
+        "Config with the eval_input_reader to measure on; if there are two, the first is used to select models.",
     )
     flags.add_overrides("Overrides one field of that config.")
-    flags.add_string("label_map_path", "", "Instead of a config, with --input: the classes.")
-    flags.add_list("select_input", [], "Records that models are chosen on; by default those of the config.")
-    flags.add_list("input", [], "Records that they are measured on; by default those of the config.")
-    flags.add_string("output_dir", "ensemble", "Where detections, ensemble.md and ensemble.json go.")
-    flags.add_integer("k", 5, "Models in an ensemble.", lower_bound=1)
+    flags.add_string("label_map_path", "", "Label map; with --input, instead of a config.")
+    flags.add_list("select_input", [], "Records to choose models on; by default those of the config.")
+    flags.add_list("input", [], "Records to measure ensembles on; by default those of the config.")
+    flags.add_string("output_dir", "ensemble", "Folder for detections, ensemble.md and ensemble.json.")
+    flags.add_integer("k", 5, "Number of models in an ensemble.", lower_bound=1)
     flags.add_float(
         "max_similarity",
         None,
-        "Models whose APs by category have a cosine of this or more are too similar; by default what selects best.",
+        "Models are too similar if the cosine of their per-category APs is at least this; by"
+        " default the value that selects best.",
     )
-    flags.add_list("hand_selected", [], "Names of models to measure together too.")
+    flags.add_list("hand_selected", [], "Names of models to measure as an additional ensemble.")
     flags.add_string(
         "multicrop",
         "",
@@ -56,17 +61,18 @@ def define(flags: Flags) -> None:
     flags.add_list(
         "nms_iou",
         ["0.6"],
-        "IoU above which a box suppresses a worse one; of several the best on --select_input is taken, here and below.",
+        "IoU above which a box suppresses a box with a lower score."
+        " If several values are given, here and below, the best one on --select_input is used.",
     )
-    flags.add_list("voting_iou", ["0.6"], "IoU from which boxes vote on the place of one that is kept; 0: they do not.")
-    flags.add_list("scores", ["mean"], "mean of the models' scores, or max.")
-    flags.add_integer("max_detections", 100, "The best of an image that are kept.", lower_bound=1)
-    flags.add_integer("draws", 200, "Resamplings of the images from which the intervals come; 0: none.", lower_bound=0)
+    flags.add_list("voting_iou", ["0.6"], "Minimum IoU for boxes to vote on the position of a kept box; 0: no voting.")
+    flags.add_list("scores", ["mean"], "How to combine the models' scores: mean or max.")
+    flags.add_integer("max_detections", 100, "Maximum number of detections per image.", lower_bound=1)
     flags.add_integer(
-        "batch_size", 8, "Images that go through a model together, where they have one size.", lower_bound=1
+        "draws", 200, "Bootstrap samples of the images for confidence intervals; 0: no intervals.", lower_bound=0
     )
+    flags.add_integer("batch_size", 8, "Images per batch, if they have the same size.", lower_bound=1)
     flags.add_bool(
-        "allow_unused_checkpoint_variables", False, "Use a checkpoint of another network than its config's too."
+        "allow_unused_checkpoint_variables", False, "Also accept a checkpoint of another network than its config's."
     )
 
 
@@ -78,6 +84,7 @@ def _numbers(name: str, texts: Sequence[str]) -> list[float]:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     given.refuse_arguments("models are given as --models=A,B, and globs in quotes")
     cli.import_tensorflow()

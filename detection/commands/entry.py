@@ -1,11 +1,11 @@
-"""The entry points: the program `detection`, and the scripts of scripts/.
+"""The entry points: the program `detection`, and the scripts in scripts/.
 
-Imported by nothing but these: importing it makes Ctrl-C one line (see `detection.cli`).
+Only entry points import this module, since importing it installs the signal handlers of `detection.cli`.
 """
 
 from __future__ import annotations
 
-from detection import cli  # Before all else: from here on Ctrl-C is one line.
+from detection import cli  # First, to handle Ctrl-C during the other imports.
 
 # isort: split
 import sys
@@ -20,27 +20,27 @@ from detection.tools.suggest import closest
 
 
 def main() -> None:
-    """The program `detection`: its first word is the command."""
-    words = sys.argv[1:] or ["--help"]
-    if words[0] in ("--help", "-h", "help"):
-        if len(words) == 1:
+    """The program `detection`; its first argument is the command."""
+    arguments = sys.argv[1:] or ["--help"]
+    if arguments[0] in ("--help", "-h", "help"):
+        if len(arguments) == 1:
             _leave(lambda: help.overview(_version()))
-        words = [words[1], "--help"]
-    if words[0] == "--version":
+        arguments = [arguments[1], "--help"]
+    if arguments[0] == "--version":
         _leave(lambda: f"detection {_version()}\n")
     commands = {entry.name: entry for entry in catalogue.COMMANDS}
-    if words[0] not in commands:
-        _leave(lambda: _refuse(words[0]))
-    call.run(commands[words[0]], f"detection {words[0]}", words[1:])
+    if arguments[0] not in commands:
+        _leave(lambda: _refuse(arguments[0]))
+    call.run(commands[arguments[0]], f"detection {arguments[0]}", arguments[1:])
 
 
 def script(name: str) -> None:
-    """A script that does the same as the command `name`, and speaks under its own name."""
+    """Runs the command `name` as a script, whose own name is used in messages."""
     call.run(catalogue.BY_NAME[name], Path(sys.argv[0]).name, sys.argv[1:])
 
 
 def _leave(text: Callable[[], str]) -> None:
-    """Prints a text and leaves, with the exit code of the error if there is one instead of a text."""
+    """Prints a text and exits, with exit code 0, or with the exit code of the error that `text` raises."""
 
     def show(_: list[str]) -> int:
         sys.stdout.write(text())
@@ -59,13 +59,13 @@ def _version() -> str:
     return detection.__version__
 
 
-def _refuse(word: str) -> str:
-    """Raises ConfigError: there is no such command."""
-    if word.startswith("-"):
-        raise ConfigError(f"{word}: flags stand behind the command, as in detection train {word}")
-    entry = catalogue.BY_SCRIPT.get(word if word.endswith(".py") else f"{word}.py")
-    close = closest(word, [entry.name for entry in catalogue.COMMANDS])
+def _refuse(name: str) -> str:
+    """Raises ConfigError for an unknown command."""
+    if name.startswith("-"):
+        raise ConfigError(f"{name}: flags come after the command, as in detection train {name}")
+    entry = catalogue.BY_SCRIPT.get(name if name.endswith(".py") else f"{name}.py")
+    close = closest(name, [entry.name for entry in catalogue.COMMANDS])
     if entry is not None:
         close = [entry.command or entry.name]
     hint = f"; did you mean {close[0]}?" if close else ";"
-    raise ConfigError(f"unknown command {word}{hint} detection --help lists the commands")
+    raise ConfigError(f"unknown command {name}{hint} detection --help lists the commands")

@@ -2,7 +2,7 @@
 
 Examples:
   detection evaluate --pipeline_config_path=run/pipeline.config --checkpoint_dir=run
-  detection evaluate --pipeline_config_path=run/pipeline.config --checkpoint_dir=run --watch     beside a training
+  detection evaluate --pipeline_config_path=run/pipeline.config --checkpoint_dir=run --watch     during a training
   detection evaluate --pipeline_config_path=my.config --checkpoint_dir=run/best --model_dir=results
 """
 
@@ -18,30 +18,31 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_string("pipeline_config_path", None, "Config of the model and the data.", required=True)
     flags.add_string(
         "checkpoint_dir", None, "Folder whose newest checkpoint is evaluated, or one checkpoint.", required=True
     )
-    flags.add_string("model_dir", None, "Where results go, into eval/; by default beside the checkpoint.")
+    flags.add_string("model_dir", None, "Folder for results, in eval/; by default the checkpoint's folder.")
     train.define_overrides(flags)
     train.define_bad_records(flags)
     flags.add_bool("watch", False, "Wait for new checkpoints and evaluate each, instead of only the newest.")
     define_evaluation(flags)
-    flags.add_bool("deterministic", False, "The same numbers in every run, bit for bit; slower.")
+    flags.add_bool("deterministic", False, "Make runs bit-for-bit reproducible; slower.")
 
 
 def define_evaluation(flags: Flags, condition: str = "") -> None:
-    """Flags that only evaluation by itself reads; `condition` is put in front of their help."""
+    """Adds the flags that only evaluation uses; `condition` is prefixed to their help."""
     flags.add_integer(
         "eval_timeout",
         3600,
-        f"{condition}When waiting: seconds without a new checkpoint before leaving.",
+        f"{condition}When waiting: exit after this many seconds without a new checkpoint.",
         lower_bound=0,
     )
     flags.add_integer(
         "max_eval_retries",
         0,
-        f"{condition}When waiting: unreadable checkpoints in a row that are an error; 0: any number is tolerated.",
+        f"{condition}When waiting: fail after this many consecutive unreadable checkpoints; 0: never.",
         lower_bound=0,
     )
     flags.add_bool("eval_training_data", False, f"{condition}Evaluate on the training data.")
@@ -56,14 +57,15 @@ def define_evaluation(flags: Flags, condition: str = "") -> None:
 
 
 def run(given: Given) -> int:
-    given.refuse_arguments("everything is given by flags, --name=value")
+    """Runs the command; returns the exit code."""
+    given.refuse_arguments("all arguments are flags, --name=value")
     flags = given.flags
     folder = flags.checkpoint_dir if os.path.isdir(flags.checkpoint_dir) else os.path.dirname(flags.checkpoint_dir)
     return evaluate(given, flags.model_dir or folder or ".", run_once=not flags.watch)
 
 
 def evaluate(given: Given, model_dir: str, *, run_once: bool) -> int:
-    """Evaluates what the flags name; results go to `model_dir`."""
+    """Runs the evaluation that the flags describe; results go to `model_dir`."""
     cli.import_tensorflow()
     import detection
     from detection.train import cluster

@@ -1,6 +1,6 @@
-"""Turn a trained checkpoint into a SavedModel for serving.
+"""Export a trained checkpoint as a SavedModel for serving.
 
-The flags are those of the TF Object Detection API's exporters. A Fast R-CNN takes a second input, proposals: float32
+The flags are those of the TF Object Detection API's exporters. A Fast R-CNN has a second input, proposals: float32
 [batch, any number, 4], normalised ymin, xmin, ymax, xmax of each image.
 
 Examples:
@@ -23,6 +23,7 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_enum(
         "input_type",
         "image_tensor",
@@ -30,7 +31,7 @@ def define(flags: Flags) -> None:
         "What clients send: images, encoded files, or records.",
     )
     flags.add_list(
-        "input_shape", None, "Shape of the input, e.g. 1,480,640,3; -1 leaves a side free. By default all are."
+        "input_shape", None, "Shape of the input, e.g. 1,480,640,3, with -1 for any size; by default all are -1."
     )
     flags.add_enum(
         "input_key",
@@ -41,7 +42,7 @@ def define(flags: Flags) -> None:
     flags.add_integer(
         "num_proposals",
         None,
-        "For Fast R-CNN: how many proposals come with every image; by default any number.",
+        "For Fast R-CNN: number of proposals per image; by default any number.",
         lower_bound=1,
     )
     flags.add_string("pipeline_config_path", None, "Config that the checkpoint was trained with.", required=True)
@@ -49,12 +50,12 @@ def define(flags: Flags) -> None:
     flags.add_string(
         "trained_checkpoint_dir",
         None,
-        "Folder whose latest checkpoint is exported; instead of --trained_checkpoint_prefix.",
+        "Folder whose newest checkpoint is exported; instead of --trained_checkpoint_prefix.",
     )
     flags.add_string(
         "output_directory",
         None,
-        "Where saved_model/, checkpoint/, pipeline.config and label_map.pbtxt go.",
+        "Folder for saved_model/, checkpoint/, pipeline.config and label_map.pbtxt.",
         required=True,
     )
     define_config(flags)
@@ -62,9 +63,10 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     if given.arguments:
-        raise ConfigError(f"{given.arguments[0]}: not expected; everything is said with flags, --name=value")
+        raise ConfigError(f"{given.arguments[0]}: not expected; all arguments are flags, --name=value")
     return export(
         flags,
         flags.trained_checkpoint_prefix or flags.trained_checkpoint_dir,
@@ -75,13 +77,13 @@ def run(given: Given) -> int:
 
 
 def define_config(flags: Flags) -> None:
-    """Flags that change the config, and what of a checkpoint may be left out."""
-    flags.add_string("config_override", "", "Part of a config in text form, merged over the file's.")
+    """Adds the flags that change the config, and the one that accepts unused weights in a checkpoint."""
+    flags.add_string("config_override", "", "Part of a config in text form, merged into the file's config.")
     flags.add_overrides(
         "Overrides one field, e.g. --set model.ssd.post_processing.batch_non_max_suppression.score_threshold=0.3.",
     )
     flags.add_bool(
-        "allow_unused_checkpoint_variables", False, "Export a checkpoint of another network than the config's too."
+        "allow_unused_checkpoint_variables", False, "Also export a checkpoint of another network than the config's."
     )
 
 
@@ -94,12 +96,15 @@ def export(
     num_proposals: int | None = None,
     layout: str = "OWN",
 ) -> int:
-    """Exports what the flags name.
+    """Runs the export that the flags describe.
 
     Args:
         flags: those of `define_config`, and input_type, pipeline_config_path, output_directory.
         checkpoint: a prefix or a folder.
         layout: name of one of `export.layouts`.
+        input_shape: shape of the input, -1 for free sides, as text; None for all free.
+        input_key: name of the input in the signature.
+        num_proposals: number of proposals per image; None for any number.
     """
     cli.import_tensorflow()
     from detection.export import exporter, layouts

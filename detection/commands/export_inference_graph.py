@@ -1,8 +1,8 @@
-"""Turn a trained checkpoint into a SavedModel and a frozen graph, with the flags of the TF Object Detection API's TF1
-exporter and its folder: frozen_inference_graph.pb, model.ckpt, saved_model/, pipeline.config (and label_map.pbtxt).
+"""Export a trained checkpoint as a SavedModel and a frozen graph, like the TF Object Detection API's TF1 exporter.
 
-The frozen graph is fed `image_tensor:0` (or what --input_type is) and fetched `detection_boxes:0` and so on; the
-SavedModel's input is called `inputs`.
+Flags and files are those of the API: frozen_inference_graph.pb, model.ckpt, saved_model/, pipeline.config (and
+label_map.pbtxt). The input of the frozen graph is `image_tensor:0` (or the --input_type), its outputs are
+`detection_boxes:0` and so on; the input of the SavedModel is `inputs`.
 
 Examples:
   export_inference_graph.py --input_type=image_tensor --pipeline_config_path=run/pipeline.config
@@ -24,6 +24,7 @@ _REFUSED = {
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_enum(
         "input_type",
         "image_tensor",
@@ -43,8 +44,9 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
-    given.refuse_arguments("everything is given by flags, --name=value")
+    given.refuse_arguments("all arguments are flags, --name=value")
     refuse_given(flags, _REFUSED)
     shape = [size.strip().replace("None", "-1") for size in flags.input_shape] if flags.input_shape else None
     return export.export(flags, flags.trained_checkpoint_prefix, input_key="inputs", input_shape=shape, layout="TF1")

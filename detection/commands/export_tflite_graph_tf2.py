@@ -1,5 +1,7 @@
-"""Refuses: graphs for LiteRT (TensorFlow Lite) with the operation TFLite_Detection_PostProcess are not written here. It
-has the flags of the TF Object Detection API's TF2 exporter for phones, so that scripts that call it are told.
+"""Not supported: exporting graphs for LiteRT (TensorFlow Lite) with the operation TFLite_Detection_PostProcess.
+
+The script accepts the flags of the TF Object Detection API's TF2 exporter for mobile devices, and exits with an error
+that suggests an alternative.
 
 Examples:
   export_tflite_graph_tf2.py --pipeline_config_path=run/pipeline.config --output_directory=lite
@@ -19,6 +21,7 @@ REASON = (
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_string("pipeline_config_path", None, "Config that the checkpoint was trained with.")
     flags.add_string("trained_checkpoint_dir", None, "Folder of the checkpoint.")
     flags.add_string("output_directory", None, "Where the graph would go.")
@@ -31,4 +34,5 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     raise ConfigError(f"{given.program}: {REASON}")

@@ -1,8 +1,8 @@
-"""Turn a trained checkpoint into a SavedModel, with the flags of the TF Object Detection API's TF2 exporter and its
-folder: checkpoint/ckpt-0, saved_model/, pipeline.config (and label_map.pbtxt).
+"""Export a trained checkpoint as a SavedModel, like the TF Object Detection API's TF2 exporter.
 
-The checkpoint is object-based where the API has such a model, so that its tools read it too. The SavedModel takes
-batches of any size.
+Flags and files are those of the API: checkpoint/ckpt-0, saved_model/, pipeline.config (and label_map.pbtxt). The
+checkpoint is object-based if the API has such a model, so that its tools can read it. The SavedModel takes batches of
+any size.
 
 Examples:
   exporter_main_v2.py --input_type=image_tensor --pipeline_config_path=run/pipeline.config
@@ -22,6 +22,7 @@ _BOXES = "image_and_boxes_tensor"
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_enum(
         "input_type",
         "image_tensor",
@@ -36,15 +37,16 @@ def define(flags: Flags) -> None:
 
 
 def define_side_inputs(flags: Flags) -> None:
-    """Flags that both of the API's exporters have."""
+    """Adds the flags that both exporters of the API have."""
     flags.add_bool("use_side_inputs", False, "Not supported.")
     for name in ("side_input_shapes", "side_input_types", "side_input_names"):
         flags.add_string(name, None, "Not supported.")
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
-    given.refuse_arguments("everything is given by flags, --name=value")
+    given.refuse_arguments("all arguments are flags, --name=value")
     refuse_given(flags, SIDE_INPUTS)
     if flags.input_type == _BOXES:
         raise ConfigError(

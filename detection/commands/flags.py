@@ -1,4 +1,4 @@
-"""The flags of one command: absl's, kept apart from those of every other command and of the process."""
+"""The flags of one command: absl flags, separate from those of other commands and of the process."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from absl import logging as _logging
 from detection.errors import ConfigError
 from detection.tools.suggest import closest
 
-# absl's flags about logging, debugging and profiling. Their Flag objects act on the process (the level of its logger,
-# say), so that a command shares them instead of having its own.
+# absl's flags on logging, debugging and profiling. Their Flag objects change the process (such as the level of its
+# logger), so commands share them instead of having their own.
 _PROCESS_MODULES = (_logging.__name__, _app.__name__)
 _HELP_FLAGS = {"help": "?", "helpshort": "h", "helpfull": None, "helpxml": None}
 
 
 def process_flags() -> dict[str, absl_flags.Flag[Any]]:
-    """absl's own flags by name, which every command has: --verbosity, --pdb, --only_check_args and so on."""
+    """The absl flags that every command has, by name: --verbosity, --pdb, --only_check_args and so on."""
     by_module = absl_flags.FLAGS.flags_by_module_dict()
     return {flag.name: flag for module in _PROCESS_MODULES for flag in by_module.get(module, ()) if _shown(flag.name)}
 
@@ -30,21 +30,21 @@ def _shown(name: str) -> bool:
 
 
 class Given(NamedTuple):
-    """What a command was called with."""
+    """The arguments of a call of a command."""
 
-    program: str  # as the user wrote it: "detection check", or "check_config.py"
-    words: tuple[str, ...]  # everything behind the program, as it was written
+    program: str  # as called: "detection check", or "check_config.py"
+    argv: tuple[str, ...]  # all arguments of the program, as given
     flags: absl_flags.FlagValues
-    arguments: list[str]  # what is not a flag
+    arguments: list[str]  # arguments that are not flags
 
     def refuse_arguments(self, fix: str) -> None:
-        """Raises ConfigError if there is anything that is no flag; `fix` says what to write instead."""
+        """Raises ConfigError if there are arguments that are not flags; `fix` says what to write instead."""
         if self.arguments:
             raise ConfigError(f"unexpected argument {self.arguments[0]!r}; {fix}")
 
 
 class HelpRequested(Exception):
-    """--help, or one of its relatives, is among the flags."""
+    """Raised if --help or a similar flag is given."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
@@ -52,7 +52,7 @@ class HelpRequested(Exception):
 
 
 class _HelpFlag(absl_flags.BooleanFlag):
-    """Ends the parsing: a required flag need not be given together with --help."""
+    """Stops parsing, so that --help works without the required flags."""
 
     def parse(self, argument: Any) -> None:
         if self._parse(argument):
@@ -60,15 +60,16 @@ class _HelpFlag(absl_flags.BooleanFlag):
 
 
 def overrides(values: absl_flags.FlagValues) -> list[str]:
-    """Every override of a config that `--set` and `--plugin` ask for, `path=value`."""
+    """The config overrides given by `--set` and `--plugin`, as `path=value`."""
     return [*values.set, *(f"plugins+={name}" for name in values.plugin)]
 
 
 def refuse_given(values: absl_flags.FlagValues, reasons: Mapping[str, str]) -> None:
-    """Raises ConfigError for the first flag that was given another value than its default and cannot be honoured.
+    """Raises ConfigError for the first unsupported flag that has another value than its default.
 
     Args:
-        reasons: flag -> why, and what to do instead.
+        values: the parsed flags.
+        reasons: flag -> why it is not supported, and what to do instead.
     """
     for name, reason in reasons.items():
         flag = values[name]
@@ -77,19 +78,20 @@ def refuse_given(values: absl_flags.FlagValues, reasons: Mapping[str, str]) -> N
 
 
 class Flags:
-    """A table of flags, in the order in which they are shown."""
+    """The flags of a command, in the order of `--help`."""
 
     def __init__(self) -> None:
         self.values = absl_flags.FlagValues()
         self.required: list[str] = []
         self._one_of: list[tuple[str, ...]] = []
-        self.texts: dict[str, str] = {}  # as given: absl adds to the help of some kinds
+        self.texts: dict[str, str] = {}  # help texts as given, since absl extends those of some flags
 
     def own(self) -> Iterator[absl_flags.Flag[Any]]:
         """The flags of the command, without those that every command has."""
         return (self.values[name] for name in self.texts)
 
     def add_string(self, name: str, default: str | None, text: str, *, required: bool = False) -> None:
+        """Adds a string flag."""
         absl_flags.DEFINE_string(name, default, text, flag_values=self.values)
         self._note(name, text, required)
 
@@ -102,6 +104,7 @@ class Flags:
         lower_bound: int | None = None,
         upper_bound: int | None = None,
     ) -> None:
+        """Adds an integer flag."""
         absl_flags.DEFINE_integer(name, default, text, lower_bound, upper_bound, flag_values=self.values)
         self._note(name, text)
 
@@ -114,62 +117,64 @@ class Flags:
         lower_bound: float | None = None,
         upper_bound: float | None = None,
     ) -> None:
+        """Adds a float flag."""
         absl_flags.DEFINE_float(name, default, text, lower_bound, upper_bound, flag_values=self.values)
         self._note(name, text)
 
     def add_bool(self, name: str, default: bool, text: str) -> None:
-        """`--name` and `--noname`."""
+        """Adds a boolean flag, `--name` and `--noname`."""
         absl_flags.DEFINE_bool(name, default, text, flag_values=self.values)
         self._note(name, text)
 
     def add_enum(self, name: str, default: str | None, values: Sequence[str], text: str) -> None:
+        """Adds a flag that takes one of `values`."""
         absl_flags.DEFINE_enum(name, default, list(values), text, flag_values=self.values)
         self._note(name, text)
 
     def add_list(self, name: str, default: Sequence[str] | None, text: str, *, required: bool = False) -> None:
-        """Values separated by commas."""
-        wanted = None if default is None else list(default)
-        absl_flags.DEFINE_list(name, wanted, text, flag_values=self.values)
+        """Adds a flag that takes values separated by commas."""
+        default_list = None if default is None else list(default)
+        absl_flags.DEFINE_list(name, default_list, text, flag_values=self.values)
         self._note(name, text, required)
 
     def add_multi_string(self, name: str, text: str) -> None:
-        """May be repeated; a value may hold commas."""
+        """Adds a flag that may be repeated; its values may contain commas."""
         absl_flags.DEFINE_multi_string(name, [], text, flag_values=self.values)
         self._note(name, text)
 
     def add_overrides(self, text: str) -> None:
-        """`--set` and `--plugin`, which `overrides` reads."""
+        """Adds `--set` and `--plugin`, see `overrides`."""
         self.add_multi_string("set", text)
-        self.add_multi_string("plugin", "Imports a package that registers parts of its own, e.g. --plugin=my_parts.")
+        self.add_multi_string("plugin", "Imports a package that registers custom parts, e.g. --plugin=my_parts.")
 
     def add_alias(self, name: str, original: str) -> None:
-        """Another name of a flag, which help does not show."""
+        """Adds another name of a flag, which `--help` does not show."""
         absl_flags.DEFINE_alias(name, original, flag_values=self.values)
 
     def require_one_of(self, names: Sequence[str]) -> None:
-        """Exactly one of these must be given."""
+        """Requires that exactly one of these flags is given."""
         self._one_of.append(tuple(names))
 
-    def parse(self, program: str, words: Sequence[str]) -> Given:
-        """Reads the words of a command line; flags and other arguments may stand in any order.
+    def parse(self, program: str, argv: Sequence[str]) -> Given:
+        """Parses command-line arguments; flags and other arguments may be mixed.
 
         Raises:
-            HelpRequested: help is asked for.
-            ConfigError: a flag or its value is wrong.
+            HelpRequested: --help is given.
+            ConfigError: a flag is unknown or its value is invalid.
         """
         for name, short in _HELP_FLAGS.items():
             absl_flags.DEFINE_flag(_HelpFlag(name, False, "show this help", short_name=short), self.values)
         for name, flag in process_flags().items():
             self.values[name] = flag
         try:
-            rest = self.values([program, *words])
+            rest = self.values([program, *argv])
         except absl_flags.UnrecognizedFlagError as error:
             raise ConfigError(self._unknown(error.flagname)) from None
         except (absl_flags.Error, ValueError) as error:
             text = re.sub(r"\('Non-boolean argument.*'\)", "give true or false", " ".join(str(error).split()))
             raise ConfigError(f"{text}; --help lists the flags") from None
         self._check_presence()
-        return Given(program, tuple(words), self.values, rest[1:])
+        return Given(program, tuple(argv), self.values, rest[1:])
 
     def _check_presence(self) -> None:
         missing = [f"--{name}" for name in self.required if self.values[name].value is None]

@@ -1,4 +1,4 @@
-"""What `--help` shows: the commands by group, or one command with its examples and flags."""
+"""Text of `--help`: all commands by group, or one command with its examples and flags."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EXAMPLES = """\
 
 
 def overview(version: str) -> str:
-    """`detection --help`: every command in one line, by group."""
+    """Text of `detection --help`: one line per command, by group."""
     lines = [f"detection {version}", _ABOUT, "", "usage: detection COMMAND [--flag=value ...]"]
     groups = list(dict.fromkeys(entry.group for entry in catalogue.COMMANDS))
     for group in groups:
@@ -37,7 +37,14 @@ def overview(version: str) -> str:
 
 
 def of_command(program: str, module: ModuleType, flags: Flags, *, full: bool = False) -> str:
-    """One command: usage, what it does, examples, its flags; `full`: those that every command has, too."""
+    """Help of one command: usage, description, examples and flags.
+
+    Args:
+        program: the program as called.
+        module: the command's module.
+        flags: its flags.
+        full: whether to list the flags that every command has.
+    """
     usage = f"usage: {program} [--flag=value ...] {module.ARGUMENTS}".rstrip()
     parts = [usage, inspect.cleandoc(module.__doc__ or ""), "Flags:\n" + _table(flags.own(), flags)]
     if full:

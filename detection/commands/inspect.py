@@ -1,7 +1,7 @@
-"""List what a checkpoint holds: its network, arrays by scope, step, averages; with a config, what of it training would
-start from.
+"""List the content of a checkpoint: its network, arrays by scope, step and moving averages.
 
-Exit code 2 if there is no such checkpoint, it is damaged, or nothing in it fits the config.
+With a config, also show which variables training would load from it. Exit code 2 if there is no such checkpoint, it is
+damaged, or nothing in it fits the config.
 
 Examples:
   detection inspect --checkpoint=mobilenet_v1_1.0_224.ckpt
@@ -19,21 +19,23 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_string(
         "checkpoint",
         "",
         "A checkpoint's prefix, one of its files, or a folder. By default the config's fine_tune_checkpoint.",
     )
-    flags.add_string("pipeline_config_path", "", "The config whose detector would start from it.")
+    flags.add_string("pipeline_config_path", "", "Config whose detector would be initialised from the checkpoint.")
     flags.add_enum(
-        "kind", None, ["classification", "detection", "full"], "Instead of the config's fine_tune_checkpoint_type."
+        "kind", None, ["classification", "detection", "full"], "Overrides the config's fine_tune_checkpoint_type."
     )
-    flags.add_integer("levels", 2, "Levels of scopes that are shown.", lower_bound=1)
-    flags.add_bool("all", False, "Every array on a line of its own.")
+    flags.add_integer("levels", 2, "Number of scope levels to show.", lower_bound=1)
+    flags.add_bool("all", False, "List every array on a line of its own.")
     flags.add_overrides("Overrides one field of the config, e.g. --set model.ssd.num_classes=3.")
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     given.refuse_arguments(f"the checkpoint is a flag, --checkpoint={' '.join(given.arguments[:1])}")
     cli.import_tensorflow()

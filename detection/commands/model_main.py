@@ -1,5 +1,7 @@
-"""Train a detector and evaluate it, with the flags of the TF Object Detection API's model_main.py and
-model_main_tf2.py. `detection train` and `detection evaluate` are the same, apart.
+"""Train a detector and evaluate it, with the flags of the TF Object Detection API's trainers.
+
+These are model_main.py and model_main_tf2.py. `detection train` and `detection evaluate` do the same as separate
+commands.
 
 Examples:
   model_main.py --pipeline_config_path=my.config --model_dir=run                           train; again: resume
@@ -19,9 +21,13 @@ _EVALUATION_ONLY = ("run_once", "eval_training_data", "max_eval_retries")
 
 
 def define(flags: Flags) -> None:
-    flags.add_string("pipeline_config_path", None, "Config of the model, the data and the training.", required=True)
+    """Adds the command's flags."""
+    flags.add_string("pipeline_config_path", None, "Config of model, data and training.", required=True)
     flags.add_string(
-        "model_dir", None, "Where checkpoints, events and metrics go; a run that is there is resumed.", required=True
+        "model_dir",
+        None,
+        "Folder for checkpoints, events and metrics; an existing run in it is resumed.",
+        required=True,
     )
     train.define_overrides(flags)
     train.define_training(flags)
@@ -38,16 +44,17 @@ def define(flags: Flags) -> None:
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     if given.arguments:
-        raise ConfigError(f"{given.arguments[0]}: not expected; everything is given by flags, --name=value")
+        raise ConfigError(f"{given.arguments[0]}: not expected; all arguments are flags, --name=value")
     _refuse_unsupported(flags)
     if flags.checkpoint_dir:
         return evaluate.evaluate(given, flags.model_dir, run_once=flags.run_once)
     for name in _EVALUATION_ONLY:
         if flags[name].value:
             raise ConfigError(
-                f"--{name} is about evaluating alone; add --checkpoint_dir=FOLDER, or leave it out to train"
+                f"--{name} applies only to evaluation; add --checkpoint_dir=FOLDER, or leave it out to train"
             )
     return train.run(given)
 

@@ -1,5 +1,6 @@
-"""Train a detector and evaluate it, with the flags of the TF Object Detection API's TF2 trainer. It keeps the 7 newest
-checkpoints, as that does; otherwise it is the same as model_main.py.
+"""Train a detector and evaluate it, with the flags of the TF Object Detection API's TF2 trainer.
+
+Like the API it keeps the 7 newest checkpoints; otherwise it is the same as model_main.py.
 
 Examples:
   model_main_tf2.py --pipeline_config_path=my.config --model_dir=run                         train; again: resume
@@ -16,9 +17,11 @@ _KEPT = 7
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     model_main.define(flags)
     flags.values.set_default("max_checkpoints", _KEPT)
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     return model_main.run(given)

@@ -20,17 +20,18 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
-    flags.add_list("input_path", [], "Record files or patterns of them, as in a config's input_path.")
+    """Adds the command's flags."""
+    flags.add_list("input_path", [], "Record files or patterns, as in a config's input_path.")
     flags.add_string("image_dir", "", "Or a folder of images.")
-    flags.add_string("output", None, "The .npz to write; a report goes beside it.", required=True)
+    flags.add_string("output", None, "The .npz file to write; a report is written next to it.", required=True)
     flags.add_string(
         "method", "selective_search_fast", "selective_search_fast, selective_search_quality, edge_boxes, grid or rpn."
     )
-    flags.add_integer("max_proposals", 0, "Keep the best so many of each image; 0: all.", lower_bound=0)
+    flags.add_integer("max_proposals", 0, "Maximum number of proposals per image, best first; 0: all.", lower_bound=0)
     flags.add_float(
         "min_side",
         10,
-        "Leave out boxes with a side shorter than this, in pixels of the image as searched.",
+        "Drop boxes with a side shorter than this, in pixels of the searched image.",
         lower_bound=0,
     )
     flags.add_integer(
@@ -39,26 +40,27 @@ def define(flags: Flags) -> None:
     flags.add_integer(
         "base_k",
         50,
-        "Of selective search: the smaller, the smaller the segments that it starts from, and the more boxes.",
+        "Selective search: smaller values give smaller initial segments and more boxes.",
         lower_bound=1,
     )
-    flags.add_integer("grid_boxes", 45000, "About how many boxes --method=grid makes.", lower_bound=1)
+    flags.add_integer("grid_boxes", 45000, "Approximate number of boxes of --method=grid.", lower_bound=1)
     flags.add_string("edge_model", "", "OpenCV's model of edges, for --method=edge_boxes.")
-    flags.add_integer("seed", 0, "Decides the order where a method has none.", lower_bound=0)
+    flags.add_integer("seed", 0, "Seed of the order of proposals, for methods without scores.", lower_bound=0)
     flags.add_string("pipeline_config_path", "", "For --method=rpn: the config of a trained Faster R-CNN.")
-    flags.add_string("checkpoint", "", "For --method=rpn: its checkpoint, or the folder that it was trained in.")
+    flags.add_string("checkpoint", "", "For --method=rpn: its checkpoint or model_dir.")
     flags.add_bool(
-        "allow_unused_checkpoint_variables", False, "Take a checkpoint of another network than the config's too."
+        "allow_unused_checkpoint_variables", False, "Also accept a checkpoint of another network than the config's."
     )
     flags.add_overrides(
         "For --method=rpn: overrides a field of the config, as in model.faster_rcnn.first_stage_nms_iou_threshold=0.9.",
     )
-    flags.add_integer("limit", 0, "Only the first so many images, to try things out; 0: all.", lower_bound=0)
-    flags.add_integer("workers", 0, "Threads; 0 for one a core.", lower_bound=0)
-    flags.add_bool("overwrite", False, "Replace an output that was made otherwise.")
+    flags.add_integer("limit", 0, "Only use the first images, for a quick test; 0: all.", lower_bound=0)
+    flags.add_integer("workers", 0, "Number of threads; 0: one per core.", lower_bound=0)
+    flags.add_bool("overwrite", False, "Replace an output that was made with other settings.")
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     given.refuse_arguments("quote patterns, as in --input_path='train.record-*'")
     if bool(flags.input_path) == bool(flags.image_dir):

@@ -1,5 +1,6 @@
-"""Draw what a sweep found: the survey's figures, its relations beside ours, the optimality frontier, and a page to
-choose from, index.html.
+"""Write figures, tables and an interactive page (index.html) of the results of a sweep.
+
+The figures are those of the survey, with its relations next to those measured, and the optimality frontier.
 
 Example:
   detection report --results=swept --output=report
@@ -16,13 +17,15 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
-    flags.add_multi_string("results", "Folder that `detection sweep` wrote, or its results.jsonl.")
+    """Adds the command's flags."""
+    flags.add_multi_string("results", "Folder written by `detection sweep`, or its results.jsonl.")
     flags.add_string("output", None, "Folder for README.md, index.html and figures/.")
-    flags.add_string("device", "", "Of rows timed on several devices, those of this one, by its name or a part of it.")
+    flags.add_string("device", "", "Only use times of this device, given by its name or a part of it.")
     flags.add_string("title", "Speed, memory and accuracy", "Heading of report and page.")
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     if given.arguments or not flags.results or not flags.output:
         raise ConfigError(f"usage: {given.program} --results=FOLDER --output=FOLDER [--device=NAME] [--title=WORDS]")
@@ -30,7 +33,7 @@ def run(given: Given) -> int:
     from detection.sweep.report import report_folder
 
     rows = quantities.of_one_device(results.read(flags.results), flags.device)
-    command = shlex.join([*given.program.split(), *given.words])
+    command = shlex.join([*given.program.split(), *given.argv])
     written = report_folder.write(rows, flags.output, results=flags.results, command=command, heading=flags.title)
     for name, reason in written.left_out.items():
         print(f"{name} is left out: {reason}")

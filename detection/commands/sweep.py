@@ -22,6 +22,7 @@ ARGUMENTS = "[merge PART...]"
 
 
 def define(flags: Flags) -> None:
+    """Adds the command's flags."""
     flags.add_string(
         "grid",
         None,
@@ -30,38 +31,39 @@ def define(flags: Flags) -> None:
     flags.add_string(
         "output",
         None,
-        "Folder of results.jsonl, configs, trainings and logs; a sweep that lies there already is gone on with.",
+        "Folder for results.jsonl, configs, trainings and logs; an existing sweep in it is resumed.",
     )
     flags.add_bool("dry_run", False, "Only list the configurations.")
     flags.add_bool("timing_only", False, "Random weights: nothing is trained or evaluated.")
-    flags.add_multi_string("only", "Only the configurations whose ids fit this pattern, e.g. 'ssd-*'.")
+    flags.add_multi_string("only", "Only configurations whose ids match this pattern, e.g. 'ssd-*'.")
     flags.add_overrides("Overrides one field of every config, e.g. --set train_config.num_steps=100.")
-    flags.add_string("shard", None, "i/n: the i-th of n parts, for n machines.")
-    flags.add_integer("jobs", 1, "Trainings, or exports, at a time; what is timed always runs alone.", lower_bound=1)
+    flags.add_string("shard", None, "i/n: run part i of n, to use n machines.")
+    flags.add_integer("jobs", 1, "Parallel trainings or exports; timing always runs alone.", lower_bound=1)
     flags.add_float(
-        "time_budget", 0, "Seconds after which the sweep stops, to be gone on with; 0: none.", lower_bound=0
+        "time_budget", 0, "Seconds after which the sweep stops, to be resumed later; 0: no limit.", lower_bound=0
     )
-    flags.add_float("memory_gib", 0, "A process that holds more than this fails; 0: no limit.", lower_bound=0)
-    flags.add_integer(
-        "num_images", None, "Images that count when timing, instead of what the grid says.", lower_bound=1
+    flags.add_float(
+        "memory_gib", 0, "Memory limit of each process, which fails if it uses more; 0: no limit.", lower_bound=0
     )
+    flags.add_integer("num_images", None, "Number of timed images; overrides the grid's.", lower_bound=1)
     flags.add_integer(
         "max_seconds",
         None,
-        "Seconds after which a slow detector has been timed enough, instead of the grid's.",
+        "Maximum seconds of timing per detector; overrides the grid's.",
         lower_bound=0,
     )
     flags.add_integer(
         "time_limit",
         None,
-        "Seconds that each of training, evaluating and timing may take, instead of the grid's.",
+        "Time limit in seconds for each of training, evaluation and timing; overrides the grid's.",
         lower_bound=0,
     )
-    flags.add_bool("retry_failed", False, "Try again what has failed before.")
+    flags.add_bool("retry_failed", False, "Retry configurations that failed before.")
     flags.add_bool("mixed_devices", False, "Keep times of different devices in one file.")
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     if given.arguments[:1] == ["merge"]:
         from detection.sweep import merge

@@ -1,5 +1,6 @@
-"""Draw a data set of circles, squares, stars and triangles: VOC folders, TFRecords, a label map, and pictures without
-annotations to try a detector on.
+"""Draw a data set of circles, squares, stars and triangles, to try a detector on.
+
+Writes VOC folders, TFRecords, a label map, and pictures without annotations.
 
 Example:
   detection synthetic --output_dir=shapes --num_images=500
@@ -18,18 +19,20 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
-    flags.add_string("output_dir", None, "Where everything goes.", required=True)
-    flags.add_integer("num_images", 500, "Images to train on.", lower_bound=1)
-    flags.add_integer("num_val_images", 100, "Images to evaluate on.", lower_bound=0)
-    flags.add_integer("num_test_images", 12, "Pictures in test_images/, without annotations.", lower_bound=0)
-    flags.add_list("size", ["320x240", "360x270", "400x300"], "Sizes of the images, width x height, taken in turn.")
-    flags.add_integer("seed", 0, "Other seeds give other images.", lower_bound=0)
-    flags.add_bool("records", True, "Write TFRecords too, not only VOC folders.")
+    """Adds the command's flags."""
+    flags.add_string("output_dir", None, "Output folder.", required=True)
+    flags.add_integer("num_images", 500, "Number of training images.", lower_bound=1)
+    flags.add_integer("num_val_images", 100, "Number of evaluation images.", lower_bound=0)
+    flags.add_integer("num_test_images", 12, "Number of pictures in test_images/, without annotations.", lower_bound=0)
+    flags.add_list("size", ["320x240", "360x270", "400x300"], "Sizes of the images, width x height, used in turn.")
+    flags.add_integer("seed", 0, "Different seeds give different images.", lower_bound=0)
+    flags.add_bool("records", True, "Write TFRecords in addition to VOC folders.")
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
-    given.refuse_arguments("everything is given by flags")
+    given.refuse_arguments("all arguments are flags, --name=value")
     sizes = tuple(_parse_size(text) for text in flags.size)
     cli.import_tensorflow()
     from detection.data import synthetic_set

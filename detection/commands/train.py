@@ -1,4 +1,4 @@
-"""Train a detector and evaluate it as it goes. The same command again resumes the run in its model_dir.
+"""Train a detector with periodic evaluation. The same command again resumes the run in its model_dir.
 
 Examples:
   detection train --pipeline_config_path=my.config --model_dir=run
@@ -22,9 +22,13 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
-    flags.add_string("pipeline_config_path", None, "Config of the model, the data and the training.", required=True)
+    """Adds the command's flags."""
+    flags.add_string("pipeline_config_path", None, "Config of model, data and training.", required=True)
     flags.add_string(
-        "model_dir", None, "Where checkpoints, events and metrics go; a run that is there is resumed.", required=True
+        "model_dir",
+        None,
+        "Folder for checkpoints, events and metrics; an existing run in it is resumed.",
+        required=True,
     )
     define_overrides(flags)
     define_training(flags)
@@ -34,26 +38,28 @@ def define(flags: Flags) -> None:
 
 
 def define_overrides(flags: Flags) -> None:
-    """Flags that change the config."""
+    """Adds the flags that change the config."""
     flags.add_overrides("Overrides one field of the config, e.g. --set train_config.batch_size=8.")
     flags.add_string(
-        "hparams_overrides", "", "Several overrides in one, separated by commas: batch_size=8,learning_rate=0.01."
+        "hparams_overrides", "", "Several overrides separated by commas, e.g. batch_size=8,learning_rate=0.01."
     )
     flags.add_bool(
         "allow_unused_checkpoint_variables",
         False,
-        "Fine-tune from, or evaluate, a checkpoint of another network than the config's too.",
+        "Also fine-tune from, or evaluate, a checkpoint of another network than the config's.",
     )
 
 
 def define_training(flags: Flags) -> None:
-    """Flags that only training reads."""
-    flags.add_integer("num_train_steps", None, "Steps in all; by default train_config.num_steps.", lower_bound=1)
+    """Adds the flags that only training uses."""
+    flags.add_integer(
+        "num_train_steps", None, "Total number of steps; by default train_config.num_steps.", lower_bound=1
+    )
     flags.add_bool(
         "allow_config_change", False, "Resume although the config differs from the one this model_dir was started with."
     )
     flags.add_integer("checkpoint_every_n", 1000, "Steps between checkpoints.", lower_bound=1)
-    flags.add_integer("max_checkpoints", 5, "Newest checkpoints that are kept.", lower_bound=1)
+    flags.add_integer("max_checkpoints", 5, "Number of newest checkpoints to keep.", lower_bound=1)
     flags.add_enum(
         "checkpoint_format",
         "name",
@@ -63,7 +69,7 @@ def define_training(flags: Flags) -> None:
     flags.add_integer(
         "eval_every_n",
         0,
-        "Steps between evaluations; 0: at checkpoints, no sooner than eval_config.eval_interval_secs.",
+        "Steps between evaluations; 0: at checkpoints, but not before eval_config.eval_interval_secs have passed.",
         lower_bound=0,
     )
     flags.add_string(
@@ -74,7 +80,7 @@ def define_training(flags: Flags) -> None:
     flags.add_integer(
         "early_stop_after",
         0,
-        "Stop after this many evaluations in a row without a better metric; 0: never.",
+        "Stop after this many consecutive evaluations without a better metric; 0: never.",
         lower_bound=0,
     )
     flags.add_integer("log_every_n", 100, "Steps between summaries.", lower_bound=1)
@@ -82,34 +88,35 @@ def define_training(flags: Flags) -> None:
 
 
 def define_bad_records(flags: Flags) -> None:
-    """Flags about records that cannot be used."""
+    """Adds the flags on invalid records."""
     flags.add_enum(
         "on_bad_record",
         "fail",
         ["fail", "skip"],
-        "What to do about records that cannot be used: stop, or report them and continue without.",
+        "What to do with invalid records: stop, or report and skip them.",
     )
     flags.add_integer(
         "max_bad_records",
         100,
-        "With --on_bad_record=skip: more bad records than this in one input are an error.",
+        "With --on_bad_record=skip: maximum number of invalid records per input.",
         lower_bound=0,
     )
 
 
 def define_run(flags: Flags) -> None:
-    """Flags about seeds and devices."""
+    """Adds the flags on seeds and devices."""
     flags.add_integer(
-        "seed", None, "Makes data order, augmentation and initial weights repeatable, across a resume too."
+        "seed", None, "Makes data order, augmentation and initial weights reproducible, also across a resume."
     )
-    flags.add_bool("deterministic", False, "The same numbers in every run, bit for bit; slower.")
+    flags.add_bool("deterministic", False, "Make runs bit-for-bit reproducible; slower.")
     flags.add_integer(
-        "num_replicas", None, "GPUs to train on, each with its share of a batch; by default all.", lower_bound=1
+        "num_replicas", None, "Number of GPUs to train on, which share each batch; by default all.", lower_bound=1
     )
 
 
 def run(given: Given) -> int:
-    given.refuse_arguments("everything is given by flags, --name=value")
+    """Runs the command; returns the exit code."""
+    given.refuse_arguments("all arguments are flags, --name=value")
     cli.import_tensorflow()
     import detection
     from detection.train import cluster
@@ -128,7 +135,7 @@ def run(given: Given) -> int:
 
 
 def settings(flags: FlagValues) -> list[str]:
-    """Every override that the flags ask for, `path=value`."""
+    """The config overrides given by flags, as `path=value`."""
     from detection.train import main as trainer
 
     found = [*trainer.split_settings(flags.hparams_overrides), *overrides(flags)]
@@ -142,7 +149,7 @@ def settings(flags: FlagValues) -> list[str]:
 
 
 def options(flags: FlagValues) -> RunOptions:
-    """How to run what the config describes."""
+    """The options of the run given by flags."""
     from detection.train.options import RunOptions
 
     return RunOptions(

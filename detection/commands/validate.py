@@ -1,6 +1,6 @@
-"""Check TFRecords image by image and box by box: a summary, and every fault by shard, record and field.
+"""Check TFRecords image by image and box by box; print a summary and every fault with shard, record and field.
 
-Exit code 3 if anything is wrong.
+Exit code 3 if there is any fault.
 
 Example:
   detection validate --input_path='data/train.record-*' --label_map_path=data/label_map.pbtxt
@@ -19,20 +19,24 @@ ARGUMENTS = ""
 
 
 def define(flags: Flags) -> None:
-    flags.add_list("input_path", None, "Record files or patterns of them, as in a config's input_path.", required=True)
-    flags.add_string("label_map_path", "", "Label map that the classes must be in.")
+    """Adds the command's flags."""
+    flags.add_list("input_path", None, "Record files or patterns, as in a config's input_path.", required=True)
+    flags.add_string("label_map_path", "", "Label map that must contain the classes.")
     flags.add_list(
         "proposals_path",
         [],
-        "Files of proposals, or patterns of them: every image must have an entry, and it must fit.",
+        "Proposal files or patterns; every image must have a valid entry.",
     )
-    flags.add_bool("use_display_name", False, "Call classes by display_name in the report.")
-    flags.add_integer("max_image_pixels", MAX_PIXELS, "Larger images are wrong.", lower_bound=1)
-    flags.add_string("report", "", "Where to write the whole report as JSON.")
-    flags.add_integer("workers", 0, "Threads; 0 for one a core.", lower_bound=0)
+    flags.add_bool("use_display_name", False, "Use display_name for classes in the report.")
+    flags.add_integer(
+        "max_image_pixels", MAX_PIXELS, "Maximum size of an image in pixels; larger images are faults.", lower_bound=1
+    )
+    flags.add_string("report", "", "JSON file for the full report.")
+    flags.add_integer("workers", 0, "Number of threads; 0: one per core.", lower_bound=0)
 
 
 def run(given: Given) -> int:
+    """Runs the command; returns the exit code."""
     flags = given.flags
     given.refuse_arguments("quote patterns, as in --input_path='train.record-*'")
     cli.import_tensorflow()

@@ -29,18 +29,18 @@ from detection.errors import ConfigError, number_of
 
 _PART = re.compile(r"(\w+)(?:\[(.*)\])?")
 _QUOTED = re.compile(r"""\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')\s*(,|$)""")
-_DEEPEST = 60  # parts of a path; the schema is far flatter
+_DEEPEST = 60  # components of a path; the schema is far flatter
 
 
 class Part(NamedTuple):
-    """One step of a path."""
+    """One component of a path."""
 
     name: str
     key: str | None  # index or key of a map, between the brackets
 
 
 def split_path(path: str) -> list[Part]:
-    """Raises ValueError with what is wrong."""
+    """Splits a path into components; raises ValueError with a message if the path is malformed."""
     parts, start = [], 0
     while True:
         dot, bracket = path.find(".", start), path.find("[", start)
@@ -50,7 +50,7 @@ def split_path(path: str) -> list[Part]:
         piece = path[start:dot] if dot >= 0 else path[start:]
         match = _PART.fullmatch(piece)
         if match is None:
-            raise ValueError(f"{cut(piece)!r} is no field name; a path is written like model.ssd.num_classes")
+            raise ValueError(f"{cut(piece)!r} is not a field name; a path is written like model.ssd.num_classes")
         parts.append(Part(match[1], match[2]))
         if len(parts) > _DEEPEST:
             raise ValueError(f"the path has more than {_DEEPEST} parts; a path is written like model.ssd.num_classes")
@@ -63,7 +63,7 @@ def assign(root: Message, path: str, value: str, append: bool, source: str) -> N
     """Sets (or appends to) the field at `path` below `root`.
 
     Raises:
-        ConfigError: `source: what is wrong; what to write instead`.
+        ConfigError: `source: problem; fix`.
     """
     try:
         parts = split_path(path)
@@ -83,7 +83,7 @@ def _field(message: Message, name: str, root: Message) -> FieldDescriptor:
 
 
 def _enter(message: Message, part: Part, root: Message) -> Message:
-    """The message at one step further down; it is created where it is not set yet."""
+    """The message one component further down, which is created if it is not set."""
     field = _field(message, part.name, root)
     if not is_message(field) or is_map(field):
         raise ValueError(f"{part.name} holds no fields: it takes {takes(field)}")
@@ -111,7 +111,7 @@ def _index(part: Part, count: int) -> int:
             raise ValueError(f"{part.name} has {count} elements; say which, as in {part.name}[0]")
         return 0
     if not re.fullmatch(r"-?\d+", part.key):
-        raise ValueError(f"[{cut(part.key)}] of {part.name} is no index; write a whole number")
+        raise ValueError(f"[{cut(part.key)}] of {part.name} is not an index; write a whole number")
     index = int(part.key) if len(part.key) < 10 else count
     if not -count <= index < count:
         raise ValueError(
@@ -123,7 +123,7 @@ def _index(part: Part, count: int) -> int:
 def _set(message: Message, part: Part, value: str, append: bool, source: str, root: Message) -> None:
     field = _field(message, part.name, root)
     if append and not (field.is_repeated and part.key is None and not is_map(field)):
-        raise ValueError(f"+= appends to a list, and {part.name} is none; use =")
+        raise ValueError(f"+= appends to a list, and {part.name} is not a list; use =")
     if is_map(field):
         _set_entry(message, field, part, value, source)
     elif is_message(field):
@@ -138,7 +138,7 @@ def _set(message: Message, part: Part, value: str, append: bool, source: str, ro
             del target[:]
         target.extend(new)
     elif part.key is not None:
-        raise ValueError(f"{part.name} is no list; write it without [{cut(part.key)}]")
+        raise ValueError(f"{part.name} is not a list; write it without [{cut(part.key)}]")
     else:
         setattr(message, part.name, _scalar(field, value, source))
 
@@ -176,7 +176,7 @@ def _set_message(message: Message, field: FieldDescriptor, part: Part, value: st
 
 
 def _items(value: str) -> list[str]:
-    """The elements of `[a, "b, c"]`; anything not in brackets is one element."""
+    """The elements of `[a, "b, c"]`; text without brackets is one element."""
     value = value.strip()
     if not (value.startswith("[") and value.endswith("]")):
         return [value]
@@ -196,7 +196,7 @@ def _items(value: str) -> list[str]:
 
 
 def _scalar(field: FieldDescriptor, value: str, source: str) -> str | int | float | bool:
-    """Strings may stand without quotes: a shell has eaten them, and on one line nothing else can follow."""
+    """Parses a scalar; strings need no quotes, since shells remove them."""
     value = value.strip()
     if not is_string(field):
         reason = bad_value(field, value)
@@ -204,17 +204,16 @@ def _scalar(field: FieldDescriptor, value: str, source: str) -> str | int | floa
             raise ValueError(reason)
         return convert(field, value)
     if len(value) < 2 or value[0] not in "'\"" or value[-1] != value[0]:
-        value.encode("utf-8")  # A ValueError on what no proto string can hold.
+        value.encode("utf-8")  # Raises ValueError for text that a proto string cannot hold.
         return value
     parsed = _fragment(field, value, source)
     return parsed[0] if field.is_repeated else parsed
 
 
 def _fragment(field: FieldDescriptor, value: str, source: str) -> Any:
-    """`name: value` through the text parser, in a message of its own, so that nothing half-parsed ends up in the
-    config."""
+    """Parses `name: value` in a message of its own, so that an error leaves the config unchanged."""
     fragment = message_factory.GetMessageClass(field.containing_type)()
     text.parse(f"{field.name}: {value}", fragment, source, positions=False)
     if [found.name for found, _ in fragment.ListFields()] not in ([field.name], []):
-        raise ValueError(f"{field.name} takes {takes(field)}, and more follows it; use one setting a field")
+        raise ValueError(f"{field.name} takes {takes(field)}, but more text follows; use one setting per field")
     return getattr(fragment, field.name)

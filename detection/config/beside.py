@@ -1,9 +1,8 @@
-"""Whether a checkpoint's own config, where it lies beside it, makes another model of its weights than the config that
-it is used with.
+"""Compares a config with the one saved next to the checkpoint that it is used with.
 
-Names and shapes of variables do not tell the activation, batch norm's epsilon, padding, strides, anchors or box coding:
-with another value of these every weight finds its place, and the detections are wrong. Training writes its config
-beside its checkpoints, and so do exporters.
+Names and shapes of variables do not depend on the activation, batch norm's epsilon, padding, strides, anchors or box
+coding. With a different value of these all weights can be loaded, but the detections are wrong. Training and exporters
+save the config next to the checkpoint.
 """
 
 from __future__ import annotations
@@ -23,17 +22,15 @@ from detection.config.walk import join
 from detection.errors import DetectionError
 from detection.protos import pipeline_pb2
 
-NAMES = (
-    ".as_run.config",
-    "pipeline.config",
-)  # as a run was started, which is not changed afterwards; as training and exporters write it
-# Fields of an Ssd or FasterRcnn message that decide what is computed with the weights.
+# The config that a run was started with, which is never changed; the config that training and exporters write.
+NAMES = (".as_run.config", "pipeline.config")
+# Fields of an Ssd or FasterRcnn message that determine what is computed with the weights.
 _DECIDING = {
     *("feature_extractor", "anchor_generator", "box_coder", "box_predictor", "encode_background_as_zeros"),
     *("first_stage_anchor_generator", "first_stage_atrous_rate", "first_stage_box_predictor_conv_hyperparams"),
     *("initial_crop_size", "maxpool_kernel_size", "maxpool_stride", "second_stage_box_predictor"),
 }
-# Of those, what only training reads.
+# Fields below these that only training uses.
 _TRAINING = re.compile(
     r"\.(initializer|regularizer|use_dropout|dropout_keep_probability|class_prediction_bias_init"
     r"|batch_norm_trainable|regularize_depthwise"
@@ -42,12 +39,11 @@ _TRAINING = re.compile(
 
 
 def differences(prefix: str | os.PathLike[str], config: str) -> str:
-    """What the config beside a checkpoint says otherwise, as one sentence; "" if nothing, or if none is there that can
-    be read.
+    """A sentence on the differences that change what is computed; "" if there are none or no config can be read.
 
     Args:
-        prefix: of the checkpoint.
-        config: the text of the config that it is used with.
+        prefix: prefix of the checkpoint.
+        config: text of the config that the checkpoint is used with.
     """
     folder = Path(prefix).parent
     path = next((place / name for place in (folder, folder.parent) for name in NAMES if (place / name).is_file()), None)
@@ -55,7 +51,7 @@ def differences(prefix: str | os.PathLike[str], config: str) -> str:
         return ""
     try:
         beside = load(path)
-    except DetectionError:  # Of another version, or no config at all: nothing is known then.
+    except DetectionError:  # The file is of another version or no config, so nothing can be compared.
         return ""
     given = text.parse(config, pipeline_pb2.TrainEvalPipelineConfig(), "config")
     kind = given.model.WhichOneof("model")
@@ -65,14 +61,11 @@ def differences(prefix: str | os.PathLike[str], config: str) -> str:
     if not found:
         return ""
     more = f", and {len(found) - 3} more" if len(found) > 3 else ""
-    return (
-        f"{path} beside the checkpoint has other values of what decides about its weights: {', '.join(found[:3])}{more}"
-    )
+    return f"{path} next to the checkpoint differs in fields that its weights depend on: {', '.join(found[:3])}{more}"
 
 
 def _differing(one: Message, other: Message, path: str, fields: set[str] | None = None) -> Iterator[str]:
-    """`path (A there, B here)` of every field whose values differ, whether they are written or left at their
-    defaults."""
+    """Yields `path (A there, B here)` for every field whose value differs, whether it is set or has its default."""
     for field in one.DESCRIPTOR.fields:
         here = join(path, field.name)
         if (fields is not None and field.name not in fields) or _TRAINING.search(here):

@@ -1,4 +1,4 @@
-"""What the table of fields says of one message: sentences that begin with the path of the field they are about."""
+"""Checks one message against the table of fields; yields sentences that begin with the path of their field."""
 
 from __future__ import annotations
 
@@ -13,24 +13,28 @@ from detection.config import fields
 from detection.config.fields.row import Field, Use
 from detection.config.schema import is_message, message_name, short, shown
 from detection.config.walk import join
-from detection.tools.suggest import did_you_mean
+from detection.tools.suggest import closest, did_you_mean
 
-# Oneofs that may be left empty; in every other one a message that is present must choose.
-OPTIONAL_ONEOFS = {"normalizer_oneof", "regularizer_oneof", "feature_pyramid_oneof", "input_reader", "calibrator"}
+# Oneofs that may be empty; in all others a message that is present must set a member.
+OPTIONAL_ONEOFS = {
+    *("normalizer_oneof", "regularizer_oneof", "initializer_oneof", "feature_pyramid_oneof"),
+    *("input_reader", "calibrator"),
+}
+_MOST_LISTED = 25  # names in a message; if there are more, only the nearest are listed
+_NEAREST = 5
 _FLOATS = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
 
 
 def not_read(
     message: Message, path: str, place: Field | None = None, names_known: bool = True
 ) -> Iterator[tuple[bool, str]]:
-    """(True, sentence) on each field that is set and refused, or has a value that is; (False, sentence) on each that
-    changes nothing.
+    """Yields (True, sentence) for each unsupported field or value, (False, sentence) for each field without effect.
 
     Args:
-        message: what is looked at.
-        path: of the message.
-        place: the row of the field that holds the message.
-        names_known: all parts of other packages are registered; otherwise any name may be one of theirs.
+        message: the message to check.
+        path: its path.
+        place: row of the field that contains the message.
+        names_known: whether all parts of plugins are registered; if not, any name may be one of theirs.
     """
     name = message_name(message.DESCRIPTOR)
     known = fields.rows(name)
@@ -58,31 +62,42 @@ def not_read(
 
 
 def _other_values(row: Field, here: str, field: FieldDescriptor, value: Any) -> Iterator[str]:
-    """Sentences on values that are not among those supported."""
+    """Sentences on values that are not supported."""
     for item in (value if field.is_repeated else [value]) if row.values else []:
         said = shown(field, item)
         name = item if isinstance(item, str) else said
         if name not in row.values and (row.registry is None or row.registry.find(name) is None):
             known = [choice for choice in row.values if choice]
             known += row.registry.names() if row.registry is not None else ()
-            hint = did_you_mean(item, known, cutoff=0.85) if isinstance(item, str) else ""
-            yield f"{here} ({said}) is not supported; use {one_of(known)}{hint}"
+            yield f"{here} ({said}) is not supported; {_instead(item, known)}"
 
 
 def _alternatives(field: FieldDescriptor, name: str, place: Field | None) -> str:
-    """The members of the same oneof that are possible there."""
+    """The members of the same oneof that are allowed at this place, as a fix."""
     group = field.containing_oneof
     possible = fields.choices(name, group.fields, place) if group is not None else []
-    return f"use {one_of(possible)}" if possible else "remove it"
+    return _instead(field.name, possible) if possible else "remove it"
+
+
+def _instead(name: Any, known: list[str]) -> str:
+    """What to use: all that is known, or, of very many, what is nearest and where the others are listed."""
+    if len(known) <= _MOST_LISTED:
+        hint = did_you_mean(name, known, cutoff=0.85) if isinstance(name, str) else ""
+        return f"use {one_of(known)}{hint}"
+    near = closest(name, known, limit=_NEAREST) if isinstance(name, str) else []
+    some = (
+        f"the nearest {'are' if len(near) > 1 else 'is'} {', '.join(near)}" if near else f"use {known[0]}, for example"
+    )
+    return f"{some}; docs/config.md, which python -m detection.config.reference prints, lists all {len(known)}"
 
 
 def one_of(names: list[str]) -> str:
-    """`one of a, b, c`, or the only one."""
+    """`one of a, b, c`, or fewer than three names without `one of`."""
     return f"{'one of ' * (len(names) > 2)}{', '.join(names)}"
 
 
 def incomplete(message: Message, path: str, place: Field | None = None) -> Iterator[str]:
-    """Sentences on what must be set in one message, and is not."""
+    """Sentences on fields of one message that must be set but are not."""
     name = message_name(message.DESCRIPTOR)
     for row in fields.rows(name).values():
         if row.required and not message.HasField(row.name):
@@ -92,25 +107,26 @@ def incomplete(message: Message, path: str, place: Field | None = None) -> Itera
             yield f"{path or 'the config'} is empty; set {one_of(fields.choices(name, group.fields, place))}"
 
 
-_USUAL = {"RegionSimilarityCalculator": "iou_similarity"}  # where the schema's first member is not
+# Messages whose usual field is not the first in the schema.
+_USUAL = {"RegionSimilarityCalculator": "iou_similarity", "Hyperparams": "initializer"}
 
 
 def _example(field: FieldDescriptor, row: Field) -> str:
-    """How to set a field that must be set."""
+    """How to set a required field."""
     if not is_message(field):
         return f"set it, for example to '{row.values[0]}'" if row.values else "set it"
     inner = message_name(field.message_type)
     needed = [each.name for each in fields.rows(inner).values() if each.required]
     possible = [name for group in field.message_type.oneofs for name in fields.choices(inner, group.fields, row)]
-    usual = [name for name in possible if name == _USUAL.get(inner)]
+    usual = [_USUAL[inner]] if inner in _USUAL else []
     first = (*needed, *usual, *possible)[:1]
     return f"add {field.name} {{ {first[0] + ' { ... }' if first else '...'} }}"
 
 
 def out_of_range(message: Message, path: str) -> Iterator[str]:
-    """Sentences on numbers that lie where they must not, and on lists of the wrong length.
+    """Sentences on numbers that are out of range and lists of the wrong length.
 
-    Numbers are looked at whether they are written or left at their default.
+    Default values are checked as well as values that are set.
     """
     for field, value in message.ListFields():
         if field.cpp_type in _FLOATS:
@@ -133,7 +149,7 @@ def out_of_range(message: Message, path: str) -> Iterator[str]:
 
 
 def too_large(message: Message, path: str) -> Iterator[str]:
-    """Sentences on numbers beyond what is computed with."""
+    """Sentences on numbers above the limits."""
     for row in fields.rows(message_name(message.DESCRIPTOR)).values():
         if row.limit is None:
             continue
@@ -143,7 +159,7 @@ def too_large(message: Message, path: str) -> Iterator[str]:
 
 
 def _numbers(message: Message, name: str, here: str) -> list[tuple[str, int | float]]:
-    """The value of a field with its path; of a list, each with its index."""
+    """The value of a field with its path, or each value of a list with its path and index."""
     value = getattr(message, name)
     if isinstance(value, int | float):
         return [(here, value)]

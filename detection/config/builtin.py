@@ -1,6 +1,6 @@
-"""The configs, sweep grids and label maps that come with the package, by name: `builtin:ssd_mobilenet_v1_075_bccd`.
+"""Configs, sweep grids and label maps that come with the package, by name: `builtin:ssd_mobilenet_v1_075_bccd`.
 
-They lie in the folder configs/: of the package where it is installed, beside it in a checkout.
+They are in the folder configs/, inside an installed package or next to it in a checkout.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SUFFIXES = (".config", ".pbtxt")
 
 
 def folder() -> Path:
-    """Where the files are.
+    """The folder of the files.
 
     Raises:
         ConfigError: the package was installed without them.
@@ -29,17 +29,17 @@ def folder() -> Path:
 
 
 def files() -> dict[str, Path]:
-    """Name -> file, by name: `sweep/paper` for configs/sweep/paper.pbtxt."""
+    """The files by name, sorted: `sweep/paper` for configs/sweep/paper.pbtxt."""
     root = folder()
     found = (path for path in root.rglob("*") if path.suffix in _SUFFIXES)
     return {path.relative_to(root).with_suffix("").as_posix(): path for path in sorted(found)}
 
 
 def find(name: str) -> Path:
-    """The file of a name, with or without the ending.
+    """The file of a name, with or without extension.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is no file of that name.
     """
     known = files()
     stem, ending = os.path.splitext(name)
@@ -52,9 +52,19 @@ def find(name: str) -> Path:
 
 
 def locate(path: str | os.PathLike[str]) -> str:
-    """`path`; of `builtin:NAME` the path of the file."""
+    """`path` itself, or the path of the file if it is `builtin:NAME`."""
     text = os.fsdecode(path)
     return str(find(text.removeprefix(PREFIX))) if text.startswith(PREFIX) else text
+
+
+def meant_by(path: str) -> str:
+    """Returns `; did you mean builtin:NAME?` if a file with the name of `path` comes with the package, otherwise ""."""
+    stem, ending = os.path.splitext(os.path.basename(path))
+    name = stem if ending in _SUFFIXES else stem + ending
+    try:
+        return f"; did you mean {PREFIX}{name}?" if name in files() else ""
+    except ConfigError:  # They are not installed.
+        return ""
 
 
 def summary(path: Path) -> str:

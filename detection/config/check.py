@@ -1,8 +1,8 @@
-"""Whether a config that parses also makes sense, and whether this project does what it says: before anything is built,
-without TensorFlow. This is the only place where that is decided; builders take what has passed here.
+"""Checks a pipeline config before anything is built, without TensorFlow.
 
-What single fields may be is the table of `config.fields`; what must hold between them, the functions of
-`config.rules`; what lies on the disk, `config.data_paths`.
+This is the only place that decides which configs are valid; builders rely on it. Single fields are described by the
+table in `config.fields`, conditions between fields by the functions in `config.rules`, and files by
+`config.data_paths`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from detection.config.fields.row import Field
 from detection.config.places import Places
 from detection.config.schema import message_name
 from detection.config.walk import join, messages
-from detection.errors import ConfigError, DetectionError, together
+from detection.errors import ConfigError, DetectionError, combined
 from detection.protos import pipeline_pb2
 
-_MOST = 100  # problems of one config that are listed
+_MOST = 100  # listed problems per config
 
 
 def check(
@@ -29,44 +29,44 @@ def check(
     check_paths: bool = True,
     training: bool = True,
 ) -> list[str]:
-    """Checks every field that is set, and every number that counts.
+    """Checks a pipeline config.
 
     Args:
-        config: loaded, and overridden where that is wanted.
-        source: what messages begin with, for example the file; `Places` adds the line of each field.
-        check_paths: also look for the files that are named: records, label maps, the checkpoint to start from.
-        training: also what only matters to those who train: whether the learning rate fits the number of steps, and
-            proposals suffice for the regions that are drawn from them.
+        config: loaded, with overrides applied.
+        source: prefix of messages, for example the file; `Places` adds the line of each field.
+        check_paths: also check that files exist: records, label maps, the checkpoint to start from.
+        training: also check what matters only for training: that the learning rate fits the number of steps, and that
+            there are enough proposals for the sampled regions.
 
     Returns:
-        Warnings, one line each: what is set but has no effect, what is unusual.
+        Warnings, one line each: fields without effect and unusual values.
 
     Raises:
-        ConfigError: `file:line: path.of.the.field (value) what is wrong; what to do`. First what is not supported, then
-            what makes no sense, then files that are missing; the first is raised and carries the others
-            (`DetectionError.lines`). DataError: a label map that cannot be used.
+        ConfigError: `file:line: path.of.the.field (value) problem; fix`. Unsupported fields come first, then invalid
+            values, then missing files; the first error is raised and carries the others (`DetectionError.lines`).
+        DataError: a label map cannot be used.
     """
     faults, warnings = problems(config, source, check_paths, training)
     if faults:
-        raise together(shortened(faults, source))
+        raise combined(shortened(faults, source))
     return warnings
 
 
 def problems(
     config: pipeline_pb2.TrainEvalPipelineConfig, source: str | Places, check_paths: bool, training: bool
 ) -> tuple[list[DetectionError], list[str]]:
-    """All errors and warnings of `check`, none of them raised."""
+    """All errors and warnings of `check`; raises nothing."""
     places = source if isinstance(source, Places) else Places(source)
     training = training and config.HasField("train_config")
     try:
         plugins.load(config)
         failed = []
-    except ConfigError as error:  # Then nobody can tell which names are known.
+    except ConfigError as error:  # Then it is unknown which names are registered.
         failed = [str(error)]
     found, remarks = examine(config, training=training, uncertain=places.uncertain, names_known=not failed)
     found = failed + found
-    if places.uncertain:  # A default may be what could not be read.
-        found = [text for text in found if places.is_written(text)]
+    if places.uncertain:  # The value may be in the part that could not be read.
+        found = [text for text in found if places.is_certain(text)]
     faults: list[DetectionError] = [ConfigError(f"{places.of(text)}: {text}") for text in found]
     warnings = [f"{places.of(text)}: {text}" for text in remarks]
     if check_paths:
@@ -74,14 +74,14 @@ def problems(
         for problem in missing:
             if isinstance(problem, DetectionError):
                 faults.append(problem)
-            elif not places.uncertain or places.is_written(problem):
+            elif not places.uncertain or places.is_certain(problem):
                 faults.append(ConfigError(f"{places.of(problem)}: {problem}"))
         warnings += [f"{places.of(text)}: {text}" for text in unusual]
     return faults, warnings
 
 
 def shortened(faults: list[DetectionError], source: str | Places) -> list[DetectionError]:
-    """The first of very many faults, and how many more there are."""
+    """The first faults, followed by one error with the number of faults left out, if there are very many."""
     name = source.source if isinstance(source, Places) else source
     left_out = len(faults) - _MOST
     more = [ConfigError(f"{name}: {left_out} more problems are not listed")] if left_out > 0 else []
@@ -96,17 +96,17 @@ def examine(
     uncertain: AbstractSet[str] = frozenset(),
     names_known: bool = True,
 ) -> tuple[list[str], list[str]]:
-    """Faults and warnings of a message of any type and all that it holds, but for what lies on the disk.
+    """Faults and warnings of a message of any type and of the messages in it, without checking files.
 
     Args:
-        message: what is looked at.
-        path: of the message in its config.
-        training: also what only matters to those who train.
-        uncertain: paths of messages that are known in part only: what they lack is not held against them.
-        names_known: all parts of other packages that the config may name are registered.
+        message: the message to check.
+        path: its path in the config.
+        training: also check what matters only for training.
+        uncertain: paths of messages that could be read only in part; fields missing from them are no faults.
+        names_known: whether all parts of plugins that the config may name are registered.
 
     Returns:
-        Two lists of sentences, each of which begins with the path of the field that it is about.
+        Two lists of sentences, each of which begins with the path of its field.
     """
     everything = list(messages(message, path, enter=fields.is_honoured))
     placed = _places(everything)
@@ -117,7 +117,7 @@ def examine(
             (faults if is_fault else warnings).append(text)
     for here, each in everything:
         name, whole = message_name(each.DESCRIPTOR), not _lacks(here, uncertain)
-        if whole:
+        if here not in uncertain:  # What its own fields hold is known, even if messages in it are not.
             faults += bounds.incomplete(each, here, placed.get(here))
         faults += bounds.out_of_range(each, here)
         large = list(bounds.too_large(each, here))
@@ -136,7 +136,7 @@ def examine(
 
 
 def _places(everything: list[tuple[str, Message]]) -> dict[str, Field]:
-    """Path of a message -> the row of the field that holds it, where the row restricts what may be chosen there."""
+    """Path of a message -> row of the field that contains it, for rows that restrict the choice of a oneof."""
     return {
         join(path, row.name): row
         for path, message in everything
@@ -146,5 +146,5 @@ def _places(everything: list[tuple[str, Message]]) -> dict[str, Field]:
 
 
 def _lacks(path: str, uncertain: AbstractSet[str]) -> bool:
-    """Whether a message, or one inside it, is known in part only."""
+    """Whether a message, or one inside it, could be read only in part."""
     return any(not path or other == path or other.startswith((f"{path}.", f"{path}[")) for other in uncertain)

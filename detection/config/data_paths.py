@@ -1,8 +1,7 @@
-"""Whether the files that a config names are there, and whether label maps and the model agree: found out at the start,
-not an hour into it.
+"""Checks that the files named by a config exist and that its label maps fit the model.
 
-A label map with an id above num_classes is an error, as such boxes would have no column to be learnt in (the OD API
-drops those classes with a warning); classes of the model without an entry in the label map are allowed, with a warning.
+A label map with an id above num_classes is an error, because there is no output for such boxes (the TF Object Detection
+API drops those classes with a warning). Classes of the model without an entry in the label map give a warning.
 """
 
 from __future__ import annotations
@@ -22,8 +21,12 @@ _UNREADABLE = ("http://", "https://", "ftp://")
 def check_data_paths(
     config: pipeline_pb2.TrainEvalPipelineConfig,
 ) -> tuple[list[str | DetectionError], list[str]]:
-    """Faults and warnings: sentences that begin with the field for what is missing, and DataErrors, which name their
-    file, for label maps that cannot be used."""
+    """Checks the files named by a config.
+
+    Returns:
+        Faults and warnings. Missing files are sentences that begin with the field; unusable label maps are DataErrors,
+        which name their file.
+    """
     faults: list[str | DetectionError] = []
     warnings: list[str] = []
     maps: list[tuple[str, label_map.LabelMap]] = []
@@ -60,7 +63,7 @@ def check_data_paths(
 
 
 def _readers(config: pipeline_pb2.TrainEvalPipelineConfig) -> Iterator[tuple[str, input_reader_pb2.InputReader]]:
-    """The training reader, which may only be missing where nothing is trained, and every evaluation reader."""
+    """The training reader, which may be missing only if nothing is trained, and all evaluation readers."""
     if config.HasField("train_config") or config.HasField("train_input_reader"):
         yield "train_input_reader", config.train_input_reader
     for index, reader in enumerate(config.eval_input_reader):
@@ -68,7 +71,7 @@ def _readers(config: pipeline_pb2.TrainEvalPipelineConfig) -> Iterator[tuple[str
 
 
 def _missing_records(path: str, reader: input_reader_pb2.InputReader) -> Iterator[str]:
-    """Sentences on records and proposals that one reader names and that are not there."""
+    """Sentences on records and proposals of one reader that do not exist."""
     if reader.WhichOneof("input_reader") is None and path == "train_input_reader":
         yield f'{path}.tf_record_input_reader.input_path is not set; add tf_record_input_reader {{ input_path: "..." }}'
     for index, pattern in enumerate(reader.tf_record_input_reader.input_path):
@@ -80,7 +83,7 @@ def _missing_records(path: str, reader: input_reader_pb2.InputReader) -> Iterato
 
 
 def _missing(field: str, pattern: str, example: str) -> Iterator[str]:
-    """What is wrong with a pattern that names no file."""
+    """Message for a pattern that matches no file."""
     if pattern.lower().startswith(_UNREADABLE):
         yield f"{field} ({pattern!r}) cannot be read from the web; download it, and name the file"
     if is_remote(pattern):
@@ -103,7 +106,7 @@ def _missing(field: str, pattern: str, example: str) -> Iterator[str]:
 def _agree_with_model(
     config: pipeline_pb2.TrainEvalPipelineConfig, field: str, loaded: label_map.LabelMap
 ) -> tuple[str, str]:
-    """(fault, warning), each empty where there is none."""
+    """A fault and a warning about a label map and the model's num_classes, each "" if there is none."""
     kind = config.model.WhichOneof("model")
     chosen = getattr(config.model, kind) if kind else None
     if chosen is None or "num_classes" not in chosen.DESCRIPTOR.fields_by_name:
@@ -118,15 +121,17 @@ def _agree_with_model(
             "",
             (
                 f"{place} is more than the largest id, {loaded.max_id}, of {field} ({loaded.path}); the classes above"
-                " it are never learnt"
+                " it are never trained"
             ),
         )
     return "", ""
 
 
 def _checkpoint_fault(path: str) -> str:
-    """What is wrong with a prefix of a checkpoint in two or three files, a checkpoint in one file, or a folder that
-    holds one; empty if nothing."""
+    """Message if `fine_tune_checkpoint` is no checkpoint; "" if it is one.
+
+    A checkpoint is a prefix with two or three files, a single file, or a folder with a checkpoint.
+    """
     field = "train_config.fine_tune_checkpoint"
     if is_remote(path):
         return (
@@ -149,7 +154,7 @@ def _checkpoint_fault(path: str) -> str:
 
 
 def _indices(folder: str) -> list[str]:
-    """Indices of the checkpoints of a folder, sorted."""
+    """Index files of the checkpoints in a folder, sorted."""
     try:
         names = os.listdir(folder)
     except (OSError, ValueError):

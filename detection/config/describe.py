@@ -1,4 +1,4 @@
-"""What a config says, in a person's words: one (subject, sentence) a row, defaults included."""
+"""Summary of a config for people: one (subject, sentence) per row, including default values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = tuple[str, str]
 
 
 def model_rows(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:
-    """The detector's choices, as far as they are words; sizes are known when it is built."""
+    """Rows on the detector, except sizes, which are known only after it is built."""
     kind = config.model.WhichOneof("model") or ""
     model = getattr(config.model, kind)
     if kind == "custom":
@@ -123,7 +123,7 @@ def _suppression(message: Message) -> str:
 
 
 def train_rows(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:
-    """Steps, optimiser, schedule, augmentation, start; empty where nothing is trained."""
+    """Rows on steps, optimizer, schedule, augmentation and initial weights; empty without a train_config."""
     train = config.train_config
     if not config.HasField("train_config"):
         return []
@@ -151,7 +151,7 @@ def train_rows(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:
 
 
 def _batches(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:
-    """How images of several sizes come together in a batch; empty where all have one size, or are alone."""
+    """How batches treat images of different sizes; empty if all have one size or batches have one image."""
     resizer = getattr(config.model, config.model.WhichOneof("model") or "").image_resizer
     one_size = resizer.HasField("fixed_shape_resizer") or resizer.keep_aspect_ratio_resizer.pad_to_max_dimension
     said = []
@@ -163,7 +163,7 @@ def _batches(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:
 
 
 def data_rows(config: pipeline_pb2.TrainEvalPipelineConfig) -> list[Row]:
-    """Files and metrics."""
+    """Rows on files and metrics."""
     rows = []
     if config.HasField("train_input_reader"):
         rows.append(("train data", _reader(config.train_input_reader)))
@@ -185,8 +185,7 @@ def _reader(reader: input_reader_pb2.InputReader) -> str:
 
 
 def chosen(message: Message) -> str:
-    """The member of a message's oneof and its fields: `exponential_decay_learning_rate (initial_learning_rate 0.004,
-    ...)`."""
+    """The chosen member of a message's oneof with its fields: `constant_learning_rate (learning_rate 0.1)`."""
     kind = message.WhichOneof(message.DESCRIPTOR.oneofs[0].name)
     inner = getattr(message, kind) if kind else None
     if not isinstance(inner, Message):
@@ -196,8 +195,10 @@ def chosen(message: Message) -> str:
 
 
 def fields(message: Message) -> str:
-    """`name value, name value` of all scalars that count, defaults included; of lists, those that are set; of messages,
-    how many."""
+    """`name value, name value` of a message's fields that have an effect.
+
+    Scalars include default values; lists are included if set; repeated messages are counted.
+    """
     said = []
     for field in message.DESCRIPTOR.fields:
         said_of = row_of(field)

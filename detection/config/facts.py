@@ -1,5 +1,4 @@
-"""What tells one detector from another, in a few words each: the columns of the survey's Table 3, and the input's
-size."""
+"""The main properties of a detector as short texts: the columns of the survey's Table 3 and the input size."""
 
 from __future__ import annotations
 
@@ -15,14 +14,21 @@ _PREFIXES = ("faster_rcnn_", "ssd_")
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Of a config file; see `of`. Raises ConfigError where it cannot be read."""
+    """Properties of a config file, see `of`.
+
+    Raises:
+        ConfigError: the config cannot be read.
+    """
     return of(files.load(path).model)
 
 
 def of(model: Message) -> dict[str, str]:
-    """Of a message DetectionModel: meta_architecture, feature_extractor, resolution, output_stride, loss_ratio
-    (location to classification) and location_loss. What the config does not say is left out; so is the stride of an
-    SSD, which reads maps of several."""
+    """Properties of a DetectionModel message, by name.
+
+    The names are meta_architecture, feature_extractor, resolution, output_stride, loss_ratio (localisation to
+    classification) and location_loss. Properties that the config does not set are left out, and so is the output stride
+    of an SSD, which uses several maps.
+    """
     kind = model.WhichOneof("model")
     detector = getattr(model, kind or "", None)
     if detector is None or not hasattr(detector, "feature_extractor"):

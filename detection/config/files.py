@@ -1,4 +1,4 @@
-"""Config files, text and binary, in and out."""
+"""Reads and writes config files in text and binary form."""
 
 from __future__ import annotations
 
@@ -14,44 +14,47 @@ from google.protobuf.message import DecodeError, Message
 from detection.config import builtin, legacy, text
 from detection.config.places import Places
 from detection.config.schema import is_message, message_name
-from detection.errors import ConfigError, together
+from detection.errors import ConfigError, combined
 from detection.files import write_text
 from detection.protos import pipeline_pb2
 
 # Tab, newline, carriage return. Every binary config starts with a field whose inner tags are other control characters.
 _CONTROLS = bytes(set(range(32)) - {9, 10, 13})
 _MAX_BYTES = 1 << 20  # A config that lists ten thousand shards has half of this.
-_PATIENCE = 10  # seconds to wait for a writer of a pipe
+_PIPE_SECONDS = 10  # seconds to wait for a writer of a pipe
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def load(path: str | os.PathLike[str]) -> pipeline_pb2.TrainEvalPipelineConfig:
-    """Reads a pipeline config, in text form (UTF-8, with or without byte order mark) or binary form; `builtin:NAME` is
-    one that comes with the package.
+    """Reads a pipeline config.
+
+    Args:
+        path: a file in text form (UTF-8, with or without byte order mark) or binary form, or `builtin:NAME` for a
+            config that comes with the package.
 
     Raises:
-        ConfigError: `file:line:column: ...` for what does not parse, `file: ...` for what cannot be read. Whether the
-            values make sense is `check`'s.
+        ConfigError: `file:line:column: ...` for a syntax error, `file: ...` if the file cannot be read. Values are not
+            checked; see `check`.
     """
     loaded = read(path)
     if loaded.faults:
-        raise together(loaded.faults)
+        raise combined(loaded.faults)
     return loaded.message
 
 
 def read(path: str | os.PathLike[str]) -> text.Loaded:
-    """As `load`, with the places of its fields; what does not parse is among its faults, and the rest is read.
+    """As `load`, but returns the places of fields, and syntax errors as faults with the rest of the config.
 
     Raises:
-        ConfigError: for what cannot be read at all.
+        ConfigError: the file cannot be read at all.
     """
     path = builtin.locate(path)
     try:
         data = _read(path)
     except OSError as error:
-        near = _one_of(_configs_in(os.path.dirname(path)))
+        near = builtin.meant_by(path) or _one_of(_configs_in(os.path.dirname(path)))
         raise ConfigError(f"{path}: cannot read the config: {error.strerror or error}{near}") from None
-    except ValueError as error:  # A null character in the name.
+    except ValueError as error:  # The name has a null character.
         raise ConfigError(f"{path!r}: not a file name: {error}") from None
     if not data.strip():
         raise ConfigError(f"{path}: the config is empty; expected at least model {{ ... }}")
@@ -64,22 +67,21 @@ def read(path: str | os.PathLike[str]) -> text.Loaded:
 def _read(path: str) -> bytes:
     """The bytes of a file or pipe.
 
-    Raises ConfigError for what is neither, or too large: a device may never end, a pipe without a writer never begin.
+    Raises ConfigError for a device, which may be endless, a pipe without a writer, and a file that is too large.
     """
     kind = os.stat(path).st_mode
     if stat.S_ISDIR(kind):
         raise ConfigError(f"{path}: cannot read the config: Is a directory{_one_of(_configs_in(path))}")
     if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind)):
         raise ConfigError(f"{path}: is a device or socket, not a config file")
-    descriptor = os.open(
-        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    )  # Windows has the other
+    # O_NONBLOCK exists on Unix only, O_BINARY on Windows only.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     parts: list[bytes] = []
     with open(descriptor, "rb", buffering=0) as stream:
         while sum(map(len, parts)) <= _MAX_BYTES:
-            if stat.S_ISFIFO(kind) and not select.select([stream], [], [], _PATIENCE)[0]:
+            if stat.S_ISFIFO(kind) and not select.select([stream], [], [], _PIPE_SECONDS)[0]:
                 raise ConfigError(
-                    f"{path}: is a pipe into which nothing was written for {_PATIENCE} seconds; name a file"
+                    f"{path}: is a pipe to which nothing was written for {_PIPE_SECONDS} seconds; name a file"
                 )
             part = stream.read(_MAX_BYTES + 1)
             if not part:
@@ -92,17 +94,17 @@ def _read(path: str) -> bytes:
 
 
 def to_text(config: Message) -> str:
-    """The text form, readable by `load` and by every other program that knows the schema."""
+    """The text form of a message, which `load` and every other program with the schema can read."""
     return text_format.MessageToString(config, as_utf8=True)
 
 
 def from_text(content: str, name: str = "config") -> pipeline_pb2.TrainEvalPipelineConfig:
-    """The message of a config in text form, as `to_text` writes it; `name` is what messages call it."""
+    """Parses the text form of a config; `name` is the prefix of errors."""
     return text.parse(content, pipeline_pb2.TrainEvalPipelineConfig(), name)
 
 
 def save(config: Message, path: str | os.PathLike[str]) -> None:
-    """Writes the text form; the file appears complete or not at all."""
+    """Writes the text form atomically."""
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -112,13 +114,12 @@ def save(config: Message, path: str | os.PathLike[str]) -> None:
 
 
 def _controls(data: bytes) -> int:
-    """Bytes that text has no use for. UTF-16, which has many of them, counts as text that `_decode` refuses."""
+    """Number of control characters that do not occur in text; 0 for UTF-16, which `_decode` rejects."""
     return 0 if data.startswith(_UTF16) else len(data) - len(data.translate(None, _CONTROLS))
 
 
 def _looks_like_text(data: bytes) -> bool:
-    """Whether the bytes are text without control characters. A short binary message may have none of those either, but
-    then it is hardly UTF-8."""
+    """Whether the bytes have no control characters and are UTF-8, as binary messages hardly ever are."""
     if _controls(data):
         return False
     try:
@@ -142,8 +143,10 @@ def _decode(path: str, data: bytes) -> str:
 
 
 def _binary(path: str, data: bytes) -> pipeline_pb2.TrainEvalPipelineConfig | None:
-    """The message; None where `data` is rather text with a stray control character, which the text parser can point
-    at."""
+    """The binary message, or None if `data` looks like text with a stray control character.
+
+    The text parser can name the place of such a character.
+    """
     try:
         message = pipeline_pb2.TrainEvalPipelineConfig()
         legacy.read(data, message, lambda _, what: logging.warning("%s: %s", path, what))
@@ -161,7 +164,7 @@ def _binary(path: str, data: bytes) -> pipeline_pb2.TrainEvalPipelineConfig | No
 
 
 def _refuse_unknown(path: str, message: Message, where: str) -> None:
-    """Fields whose numbers the schema does not know: another kind of file, or a schema newer than ours."""
+    """Raises ConfigError for field numbers that are not in the schema: another kind of file, or a newer schema."""
     for unknown in unknown_fields.UnknownFieldSet(message):
         name, number = message_name(message.DESCRIPTOR), unknown.field_number
         if old := legacy.gone(name, number):
@@ -180,7 +183,7 @@ def _refuse_unknown(path: str, message: Message, where: str) -> None:
 
 
 def _configs_in(folder: str) -> list[str]:
-    """A few configs of a folder, for a mistyped file name."""
+    """Some configs in a folder, to suggest for a mistyped file name."""
     try:
         return sorted(os.path.join(folder, name) for name in os.listdir(folder or ".") if name.endswith(".config"))[:4]
     except (OSError, ValueError):

@@ -1,12 +1,12 @@
-"""Label maps: which class a label id or a class text of a record means.
+"""Label maps: the class of a label id or class text in records.
 
     item { name: "/m/01g317"  id: 1  display_name: "person" }
 
-Ids start at 1 and may have gaps (COCO: 80 items, ids up to 90). Id 0 belongs to the background: such an item is
-accepted only under that name, and is left out of everything returned here. An item without a name is called by its
-display_name. Where several items have one id, the class is called by the first, and records may use the texts of all,
-as in the TF Object Detection API. Records mean a class by either text; people read the display_name where there is one
-(`Category.shown`). The text form is tried first, then the binary one.
+Ids start at 1 and may have gaps (COCO: 80 items, ids up to 90). Id 0 is the background: such an item is accepted only
+under that name and is left out of all results. An item without a name uses its display_name. If several items have the
+same id, the first names the class, and records may use the names of all, as in the TF Object Detection API. Records may
+use either text of a class; results show the display_name if there is one (`Category.shown`). The text form is tried
+first, then the binary form.
 """
 
 from __future__ import annotations
@@ -21,39 +21,40 @@ from absl import logging
 from google.protobuf import message as protobuf_message
 from google.protobuf import text_format
 
-from detection.errors import DataError, PathError, printable, together
+from detection.errors import DataError, PathError, combined, printable
 from detection.files import read_bytes, write_text
 from detection.protos import string_int_label_map_pb2
 from detection.tools.suggest import closest
 from detection.types import Category
 
 _BACKGROUND = "background"
-_MOST_FAULTS = 20  # listed of one file
-_WARNED: set[str] = set()  # lines that were logged
+_MAX_FAULTS = 20  # listed per file
+_WARNED: set[str] = set()  # warnings that have been logged
 _ITEM_FIELDS = tuple(string_int_label_map_pb2.StringIntLabelMapItem.DESCRIPTOR.fields_by_name)
-# What people write for a field when they remember it wrongly, beyond what spelling distance finds.
+# Common wrong field names that are not found by spelling distance.
 _MISREMEMBERED = {
     **dict.fromkeys(("label", "class", "text", "class_name"), "name"),
     **dict.fromkeys(("label_id", "class_id", "value"), "id"),
 }
-# One alternative per kind of token of the text form; comments and strings come first so that nothing inside them
-# counts.
+# One alternative per kind of token of the text form; comments and strings come first so that their content is skipped.
 _TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}<>]|[A-Za-z_]\w*|\n""")
 
 
 class LabelMap(NamedTuple):
-    """A label map, ready for look-ups in both directions."""
+    """A label map with look-ups in both directions."""
 
     path: str
     categories: tuple[Category, ...]  # by ascending id, without background
     ids_by_name: dict[str, int]
-    ids_by_display_name: dict[str, int]  # only items that have one; of several with the same one, the last in the file
+    ids_by_display_name: dict[
+        str, int
+    ]  # items without one are left out; of several with the same one, the last in the file counts
     max_id: int  # the smallest num_classes that fits
-    ancestors: dict[int, tuple[int, ...]]  # ids of the classes that objects of a class are of too; only where said
-    descendants: dict[int, tuple[int, ...]]  # the other way round
+    ancestors: dict[int, tuple[int, ...]]  # ids of a class's superclasses, for items that list them
+    descendants: dict[int, tuple[int, ...]]  # the inverse of `ancestors`
 
     def text_ids(self) -> dict[str, int]:
-        """Id of each class text: looked up as name and as display_name, of two different results the larger."""
+        """Id of each class text; if a text is one class's name and another's display_name, the larger id counts."""
         ids = dict(self.ids_by_display_name)
         for name, label in self.ids_by_name.items():
             ids[name] = max(label, ids.get(name, label))
@@ -67,8 +68,8 @@ def load(path: str | os.PathLike[str]) -> LabelMap:
         path: a text or binary StringIntLabelMap.
 
     Raises:
-        PathError: there is no such file, or it may not be read. DataError: what it says cannot be used; it carries all
-            faults, each with file, line (of the text form) and item.
+        PathError: the file does not exist or cannot be read.
+        DataError: the label map is invalid; the error carries all faults, each with file, line (in text form) and item.
     """
     path = os.fspath(path)
     try:
@@ -93,11 +94,15 @@ def load(path: str | os.PathLike[str]) -> LabelMap:
 
 
 def save(path: str | os.PathLike[str], names: Iterable[str] | Mapping[str, int]) -> None:
-    """Writes a text label map; the file appears complete or not at all.
+    """Writes a text label map atomically.
 
     Args:
-        path: the file; its folder is made when absent.
-        names: the classes, which get the ids 1, 2, ... in this order; or a mapping from name to id.
+        path: the file; its folder is created if needed.
+        names: class names, which get the ids 1, 2, ... in this order; or a mapping from name to id.
+
+    Raises:
+        DataError: names or ids are missing or not unique.
+        PathError: the file cannot be written.
     """
     if isinstance(names, Mapping):
         classes = list(names.items())
@@ -129,12 +134,12 @@ def to_text(categories: Iterable[Category]) -> str:
 
 
 def generated(num_classes: int) -> tuple[Category, ...]:
-    """Categories `category_1` ... for when there is no label map."""
+    """Categories `category_1`, ..., for use without a label map."""
     return tuple(Category(label, f"category_{label}") for label in range(1, num_classes + 1))
 
 
 class _Item:
-    """One item with the place it stands at."""
+    """One item and its place in the file."""
 
     def __init__(self, where: str, message: string_int_label_map_pb2.StringIntLabelMapItem) -> None:
         self.where = where
@@ -148,7 +153,7 @@ class _Item:
         return printable(f"{self.where}: item {self.name!r} (id {self.id if self.has_id else 'missing'})")
 
     def fault(self) -> str:
-        """What makes it no class, whatever the other items are; "" if nothing does."""
+        """Message if the item alone is invalid; "" if it is valid."""
         if not self.name:
             return 'has no name; add name: "..."'
         if not self.has_id:
@@ -164,8 +169,10 @@ class _Item:
 
 
 def _check(path: str, items: list[_Item]) -> tuple[list[_Item], list[_Item]]:
-    """Returns the items that are classes, and those that are other names of one of them, in file order; raises with all
-    that cannot be used."""
+    """The items that define classes, and the items that are other names of one of them, in file order.
+
+    Raises a DataError with all faults.
+    """
     faults: list[str] = []
     aliases: list[_Item] = []
     by_id: dict[int, _Item] = {}
@@ -183,7 +190,7 @@ def _check(path: str, items: list[_Item]) -> tuple[list[_Item], list[_Item]]:
                 _warn(f"{item}: repeats {printable(known.where)}; kept once")
                 continue
             same = f"id {item.id} is also that of {known.name!r} at {known.where}"
-            _warn(f"{item}: {printable(same)}; the class is called by the first, and records may use both names")
+            _warn(f"{item}: {printable(same)}; the class is named after the first, and records may use both names")
             aliases.append(item)
         known = by_name.setdefault(item.name, item)
         if known.id != item.id:
@@ -193,12 +200,10 @@ def _check(path: str, items: list[_Item]) -> tuple[list[_Item], list[_Item]]:
         if item.display_name and (known := by_display_name.setdefault(item.display_name, item)).id != item.id:
             _warn_of_same_display_name(item, known)
     if faults:
-        more = (
-            [f"{path}: {len(faults) - _MOST_FAULTS} more faults are not listed"] if len(faults) > _MOST_FAULTS else []
-        )
-        raise together([DataError(fault) for fault in faults[:_MOST_FAULTS] + more])
+        more = [f"{path}: {len(faults) - _MAX_FAULTS} more faults are not listed"] if len(faults) > _MAX_FAULTS else []
+        raise combined([DataError(fault) for fault in faults[:_MAX_FAULTS] + more])
     if not by_id:
-        raise DataError(f'{path}: holds no classes; expected items like: item {{ name: "dog" id: 1 }}')
+        raise DataError(f'{path}: has no classes; expected items like: item {{ name: "dog" id: 1 }}')
     return list(by_id.values()), aliases
 
 
@@ -208,21 +213,21 @@ def _warn_of_same_display_name(item: _Item, known: _Item) -> None:
 
 
 def _warn(line: str) -> None:
-    """Logs a warning once a process: one run reads a label map several times."""
+    """Logs a warning once per process, since a run reads a label map several times."""
     if line not in _WARNED:
         _WARNED.add(line)
         logging.warning("%s", line)
 
 
 def _parse(path: str, data: bytes) -> tuple[string_int_label_map_pb2.StringIntLabelMap, list[str]]:
-    """Returns the message and, for each item, where it stands: a line number, or `item N` in the binary form."""
+    """The message and the place of each item: a line number, or `item N` in the binary form."""
     try:
         text = data.decode("utf-8-sig")
         message = text_format.Parse(text, string_int_label_map_pb2.StringIntLabelMap())
         return message, [str(line) for line in _item_lines(text)]
     except UnicodeDecodeError as error:
         text_errors = [
-            f"{path}: byte {error.start} is not UTF-8, and the file is no binary label map either; save it as UTF-8"
+            f"{path}: byte {error.start} is not UTF-8, and the file is not a binary label map either; save it as UTF-8"
             " text"
         ]
     except text_format.ParseError as error:
@@ -230,16 +235,15 @@ def _parse(path: str, data: bytes) -> tuple[string_int_label_map_pb2.StringIntLa
     try:
         message = string_int_label_map_pb2.StringIntLabelMap.FromString(data)
     except protobuf_message.DecodeError:
-        raise together([DataError(line) for line in text_errors]) from None
+        raise combined([DataError(line) for line in text_errors]) from None
     message.DiscardUnknownFields()
-    if message.ByteSize() != len(data):  # Something else that happens to have the shape of a protocol buffer.
-        raise together([DataError(line) for line in text_errors])
+    if message.ByteSize() != len(data):  # Another file that happens to parse as a protocol buffer.
+        raise combined([DataError(line) for line in text_errors])
     return message, [f"item {number}" for number in range(1, len(message.item) + 1)]
 
 
 def _item_lines(text: str) -> list[int]:
-    """Line of each top-level `item`, in order: text_format does not tell, and errors about meaning should name a line
-    too."""
+    """Line of each top-level `item`, in order, since text_format does not give lines for later errors."""
     lines, line, depth = [], 1, 0
     for token in _TOKEN.findall(text):
         if token == "\n":
@@ -254,11 +258,13 @@ def _item_lines(text: str) -> list[int]:
 
 
 def _syntax_errors(path: str, text: str, error: text_format.ParseError) -> list[str]:
-    """The first error, and those that are left where the lines of the errors before are left out; as long as braces
-    stay balanced without them."""
+    """All syntax errors that can be found.
+
+    After each error its line is removed and the text parsed again, as long as its braces stay balanced.
+    """
     found: list[str] = []
     lines, last = text.split("\n"), 0
-    while len(found) < _MOST_FAULTS and (error.GetLine() or 1) > last:
+    while len(found) < _MAX_FAULTS and (error.GetLine() or 1) > last:
         found.append(_explain(path, text, error))
         last = error.GetLine() or 1
         wrong = lines[last - 1] if last <= len(lines) else "{"
@@ -275,7 +281,7 @@ def _syntax_errors(path: str, text: str, error: text_format.ParseError) -> list[
 
 
 def _explain(path: str, text: str, error: text_format.ParseError) -> str:
-    """`file:line:col: what is wrong; what to write instead`, on one line."""
+    """`file:line:column: problem; fix`, on one line."""
     line, column = error.GetLine() or 1, error.GetColumn() or 1
     reason = re.sub(r"^\d+:\d+ : ('.*': )?", "", str(error).replace("\n", " ")).rstrip(".")
     source = text.split("\n")[line - 1].strip() if line <= text.count("\n") + 1 else ""
@@ -292,7 +298,7 @@ def _explain(path: str, text: str, error: text_format.ParseError) -> str:
     elif "parse integer" in reason:
         hint = "an id is a whole number without quotes, as in id: 1"
     elif "multiple" in reason:
-        hint = "one value a field; is a closing brace missing between two items?"
+        hint = "a field has one value; is a closing brace missing between two items?"
     elif text.lstrip().startswith(("[", '{"')):
         hint = 'this looks like JSON; a label map reads: item { name: "dog" id: 1 }'
     else:

@@ -1,8 +1,8 @@
-"""What the schema once called otherwise: configs of 2017 and 2018 hold fields that were renamed, moved, retyped or
-dropped since. `read` is the only way from what is written to a message, whoever reads and in whatever form.
+"""Reads configs with fields that were renamed, moved, retyped or removed from the schema since 2017.
 
-Each row of the tables below is one such change. Text is edited in place at constant length, so that every line and
-column in a later error is the one of the user's file. Anything not listed here stays an error.
+All readers of configs, in text or binary form, use `read`. Each row of the tables below is one schema change. Text is
+edited in place without changing its length, so that lines and columns in later errors are those of the user's file. Any
+other unknown field remains an error.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from detection.config.scan import Entry, scan
 from detection.config.schema import message_name, takes
 from detection.protos import eval_pb2, model_pb2, pipeline_pb2
 
-_REMARKS = 10  # on fields of one name
+_REMARKS = 10  # maximum per field name
 _YES, _NO = ("true", "True", "t", "1"), ("false", "False", "f", "0")
 
 # (message, old field) -> (new field of the same message, {old value: new value})
 RENAMED = {
     ("FasterRcnn", "first_stage_only"): ("number_of_stages", dict.fromkeys(_YES, "1") | dict.fromkeys(_NO, "2")),
 }
-# Fields that were floats and are whole numbers now: `600.0` is read as `600`.
+# Fields that were floats and are integers now: `600.0` is read as `600`.
 NOW_INTEGER = {
     ("RandomPadImage", "min_image_height"),
     ("RandomPadImage", "min_image_width"),
@@ -34,26 +34,26 @@ NOW_INTEGER = {
     ("RandomResizeMethod", "target_height"),
     ("RandomResizeMethod", "target_width"),
 }
-# (message, old field) -> (reason, the values for which dropping it changes nothing; None for all)
+# (message, old field) -> (reason, values without effect on the model; None: all)
 DROPPED = {
     ("SsdFeatureExtractor", "batch_norm_trainable"): (
-        "it left the schema in 2018; conv_hyperparams.batch_norm.train says it now",
+        "it was removed from the schema in 2018; use conv_hyperparams.batch_norm.train",
         None,
     ),
     ("InputReader", "prefetch_buffer_size"): (
-        "it left the schema in 2018; batches are prefetched by num_prefetch_batches",
+        "it was removed from the schema in 2018; batches are prefetched by num_prefetch_batches",
         None,
     ),
-    ("Ssd", "weight_regression_loss_by_score"): ("it left the schema in 2018", _NO),
+    ("Ssd", "weight_regression_loss_by_score"): ("it was removed from the schema in 2018", _NO),
 }
 
 
 class Moved(NamedTuple):
-    """Where a field went: `home` is a path from its old container, `..` being the message around that one."""
+    """The new place of a field: `home` is a path from its old message, with `..` for the parent message."""
 
     home: str
     name: str
-    values: dict[str, str] | None = None  # old value -> new value, where they differ
+    values: dict[str, str] | None = None  # old value -> new value, for values that differ
 
 
 MOVED = {
@@ -65,24 +65,27 @@ MOVED = {
     ("SSDRandomCropPadFixedAspectRatioOperation", "min_padded_size_ratio"): Moved("..", "min_padded_size_ratio"),
     ("SSDRandomCropPadFixedAspectRatioOperation", "max_padded_size_ratio"): Moved("..", "max_padded_size_ratio"),
 }
-# Types whose network the TF Object Detection API always made by conv_hyperparams: before a field said so, in 2018, and
-# since then by refusing a config that does not set it.
+# Types for which the TF Object Detection API always applies conv_hyperparams to the network. Before 2018 no field said
+# so; since then the API rejects configs that do not set the field.
 MADE_BY_HYPERPARAMS = ("ssd_inception_v2", "ssd_inception_v3")
 # (message, number) of dropped fields that binary configs hold.
 OLD_NUMBERS = {("SsdFeatureExtractor", 6): "batch_norm_trainable"}
-# Fields that are gone and changed what a config means: refused, with the reason in the error.
+# Removed fields that changed the meaning of a config: an error with the reason.
 REMOVED = {
-    ("Ssd", "weight_regression_loss_by_score"): "it left the schema in 2018 and has no successor; remove it",
-    ("ConvolutionalBoxPredictor", "mask_head"): "it left the schema in 2018; remove it",
-    ("WeightSharedConvolutionalBoxPredictor", "mask_head"): "it left the schema in 2018; remove it",
+    (
+        "Ssd",
+        "weight_regression_loss_by_score",
+    ): "it was removed from the schema in 2018 and has no successor; remove it",
+    ("ConvolutionalBoxPredictor", "mask_head"): "it was removed from the schema in 2018; remove it",
+    ("WeightSharedConvolutionalBoxPredictor", "mask_head"): "it was removed from the schema in 2018; remove it",
     (
         "CalibrationConfig",
         "label_function_approximations",
-    ): "it left the schema in 2019; use class_id_function_approximations",
+    ): "it was removed from the schema in 2019; use class_id_function_approximations",
     (
         "CalibrationConfig",
         "label_sigmoid_calibrations",
-    ): "it left the schema in 2019; use class_id_sigmoid_calibrations",
+    ): "it was removed from the schema in 2019; use class_id_sigmoid_calibrations",
 }
 METRICS_SETS = {
     "pascal_voc_metrics": "pascal_voc_detection_metrics",
@@ -97,45 +100,46 @@ METRICS_SETS = {
 
 
 class Move(NamedTuple):
-    """A field that was blanked out and is to be set somewhere else once the rest is parsed."""
+    """A field that was blanked out and is set at its new place after the rest is parsed."""
 
     entry: Entry
-    path: str  # of the message it now belongs to, from the root
+    path: str  # of the message that contains it now, from the root
     name: str
-    text: str  # `name: value`, as the schema has it now
+    text: str  # `name: value` in the current schema
 
 
 class Fault(Exception):
-    """An old field that cannot be moved: where it is written, and why."""
+    """An old field that cannot be moved, with its offset in the text and the reason."""
 
     def __init__(self, at: int, reason: str) -> None:
         super().__init__(reason)
         self.at, self.reason = at, reason
 
 
-Remark = Callable[[int | None, str], None]  # takes the place in the text (None: no text, or all of it) and a sentence
+Remark = Callable[[int | None, str], None]  # takes the offset in the text (None: no text, or all of it) and a sentence
 
 
 class Written(NamedTuple):
-    """How a text says what a message holds."""
+    """The fields of a text, with the offsets at which they are written."""
 
-    entries: list[Entry]  # fields, those that were renamed under their names of today
-    moved: list[tuple[Entry, str]]  # of each field that has moved, how it is written and its path today
+    entries: list[Entry]  # all fields; renamed fields have their current names
+    moved: list[tuple[Entry, str]]  # each moved field as written, and its current path
 
 
 def read(written: str | bytes, message: Message, remark: Remark) -> Written:
-    """Fills the empty `message` from a config of any age.
+    """Parses a config of any age into the empty `message`.
 
     Args:
         written: a text proto, or the bytes of a binary one.
-        message: of the schema as it is today.
-        remark: told of each old field that was read as something else.
+        message: an empty message of the current schema.
+        remark: called for each old field that was converted.
 
     Returns:
-        Where its fields are written; nothing of a binary one.
+        The written fields and their places; empty for a binary config.
 
     Raises:
-        text_format.ParseError, DecodeError: it is no such message. Fault: old and new field contradict each other.
+        text_format.ParseError, DecodeError: the config is not a valid message.
+        Fault: an old and a new field contradict each other.
     """
     moves: list[Move] = []
     entries: list[Entry] = []
@@ -159,12 +163,16 @@ def read(written: str | bytes, message: Message, remark: Remark) -> Written:
 
 
 def rewrite(text: str, entries: list[Entry]) -> tuple[str, list[Move], list[tuple[int, str]]]:
-    """Returns `text`, as long as before, without what the schema no longer knows; what is to be set afterwards; a
-    remark (offset, sentence) on each edit, the first few of each kind."""
+    """Converts old fields in the text of a config.
+
+    Returns:
+        The text with the same length but without old fields, the moves to apply after parsing, and a remark (offset,
+        sentence) on each edit; remarks are limited to the first few of each field.
+    """
     moves: dict[tuple[str, str], tuple[Entry, str, str, list[str]]] = {}
     edits = _Edits(text)
     for entry in entries:
-        if not entry.end:  # The scan stopped inside.
+        if not entry.end:  # The scan stopped inside this field.
             continue
         key = (message_name(entry.container), entry.name) if entry.container is not None else ("", "")
         value = entry.values[0].text if len(entry.values) == 1 else None
@@ -200,7 +208,7 @@ def rewrite(text: str, entries: list[Entry]) -> tuple[str, list[Move], list[tupl
 
 
 def _apply(move: Move, message: Message) -> None:
-    """Sets a field that has moved, unless its new home already says something."""
+    """Sets a moved field unless its new place is set already."""
     home = message
     for part in move.path.split("."):
         name, _, index = part.rstrip("]").partition("[")
@@ -218,20 +226,22 @@ def _apply(move: Move, message: Message) -> None:
     elif getattr(home, move.name) != getattr(fragment, move.name):
         raise Fault(
             move.entry.at,
-            f"{move.entry.name} contradicts {move.path}.{move.name}, its name today; keep only the latter",
+            f"{move.entry.name} contradicts {move.path}.{move.name}, its current name; keep only the latter",
         )
 
 
 def _first_stage_only(config: Message) -> None:
-    """Old binary configs: field 1 of FasterRcnn was `first_stage_only`; true reads as one stage, but false as none
-    instead of two."""
+    """Old binary configs: field 1 of FasterRcnn was the bool `first_stage_only`.
+
+    True reads as one stage, but false as zero stages instead of two.
+    """
     for faster_rcnn in _faster_rcnns(config):
         if faster_rcnn.HasField("number_of_stages") and faster_rcnn.number_of_stages == 0:
             faster_rcnn.number_of_stages = 2
 
 
 def _rename_metrics(config: Message, remark: Callable[[str], None]) -> None:
-    """Old values of eval_config.metrics_set, in text and binary configs."""
+    """Renames old values of eval_config.metrics_set in text and binary configs."""
     if isinstance(config, pipeline_pb2.TrainEvalPipelineConfig):
         config = config.eval_config if config.HasField("eval_config") else None
     if not isinstance(config, eval_pb2.EvalConfig):
@@ -243,7 +253,7 @@ def _rename_metrics(config: Message, remark: Callable[[str], None]) -> None:
 
 
 def _override_hyperparams(config: Message, remark: Callable[[str], None]) -> None:
-    """Configs from before 2018 lack the field that says by what an Inception network is made."""
+    """Sets override_base_feature_extractor_hyperparams, which configs from before 2018 lack, for Inception."""
     model = config.model if isinstance(config, pipeline_pb2.TrainEvalPipelineConfig) else config
     if not isinstance(model, model_pb2.DetectionModel) or model.WhichOneof("model") != "ssd":
         return
@@ -255,8 +265,11 @@ def _override_hyperparams(config: Message, remark: Callable[[str], None]) -> Non
 
 
 def _rename_fine_tune(config: Message, remark: Callable[[str], None]) -> None:
-    """CenterNet called it `fine_tune` in 2020 that a checkpoint of another CenterNet gives the network before the
-    heads; the API refuses that name today and says to write `detection`."""
+    """Renames the checkpoint type `fine_tune` of CenterNet configs of 2020 to `detection`.
+
+    It loads the network up to the heads from another CenterNet; the API refuses the old name today and suggests
+    `detection`.
+    """
     if not isinstance(config, pipeline_pb2.TrainEvalPipelineConfig) or config.model.WhichOneof("model") != "center_net":
         return
     if config.train_config.fine_tune_checkpoint_type == "fine_tune":
@@ -265,7 +278,7 @@ def _rename_fine_tune(config: Message, remark: Callable[[str], None]) -> None:
 
 
 def gone(container: str, number: int) -> str:
-    """Why a field of an old binary config that the schema no longer has may be ignored; "" if it may not."""
+    """Why a removed field of an old binary config can be ignored; "" if it cannot."""
     name = OLD_NUMBERS.get((container, number))
     return f"{name} is ignored: {DROPPED[container, name][0]}" if name else ""
 
@@ -280,7 +293,7 @@ def _faster_rcnns(config: Message) -> list[Message]:
 
 
 def _whole(value: str) -> str:
-    """`600` for `600.0`; nothing for what is no whole number, is one already, or is none that a field could hold."""
+    """`600` for `600.0`; "" if the text is not a whole number, needs no change, or does not fit into the field."""
     try:
         number = float(value)
     except ValueError:
@@ -293,7 +306,7 @@ def _whole(value: str) -> str:
 
 
 class _Edits:
-    """Edits of constant length on a text, and remarks on them."""
+    """Edits of a text that keep its length, and remarks on them."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -302,7 +315,7 @@ class _Edits:
         self.remarks: list[tuple[int, str]] = []
 
     def replace(self, start: int, end: int, new: str) -> None:
-        """Puts `new`, which is no longer than text[start:end], in its place and keeps length and line breaks."""
+        """Replaces text[start:end] by `new`, which must not be longer, and keeps length and line breaks."""
         assert len(new) <= end - start, f"{new!r} is longer than {self._text[start:end]!r}"
         self._characters = self._characters or list(self._text)
         self._characters[start:end] = [
@@ -311,9 +324,11 @@ class _Edits:
         ]
 
     def remark(self, entry: Entry, sentence: str) -> None:
+        """Adds a remark on an entry, up to a limit per field name."""
         self._counts[entry.name] += 1
         if self._counts[entry.name] <= _REMARKS:
             self.remarks.append((entry.at, sentence))
 
     def text(self) -> str:
+        """The edited text."""
         return "".join(self._characters) if self._characters else self._text

@@ -1,4 +1,4 @@
-"""Settings on top of a config file: `--set path=value`."""
+"""Overrides of config fields: `--set path=value`."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ Config = pipeline_pb2.TrainEvalPipelineConfig
 
 
 def override(config: Config, settings: Iterable[str], flag: str = "--set", places: Places | None = None) -> Config:
-    """Returns a copy of `config` with every `path=value` of `settings` applied in order (`detection.config.assign`
-    lists the forms).
+    """Returns a copy of `config` with every `path=value` of `settings` applied in order.
 
-    A path may leave out its beginning where the config has only one field that ends so, and a short name stands for
-    what it means to the OD API.
+    `detection.config.assign` lists the forms. The beginning of a path can be omitted if only one field of the config
+    ends so; short names have the same meaning as in the TF Object Detection API.
 
     Args:
-        config: stays as it is.
+        config: not changed.
         settings: `path=value`, or `path+=value` for lists.
-        flag: what errors begin with.
-        places: is told which fields were set.
+        flag: prefix of errors.
+        places: records which fields were set.
 
     Raises:
-        ConfigError: `--set path=value: what is wrong; what to write instead`.
+        ConfigError: `--set path=value: problem; fix`.
     """
     changed = Config()
     changed.CopyFrom(config)
@@ -45,8 +44,8 @@ def override(config: Config, settings: Iterable[str], flag: str = "--set", place
 
 
 def _set(changed: Config, setting: str, flag: str) -> str:
-    """Applies one setting; returns how messages call it."""
-    source = f"{flag} {cut(setting, 200)}".replace("\n", " ")  # An error is one line.
+    """Applies one setting; returns its name for messages."""
+    source = f"{flag} {cut(setting, 200)}".replace("\n", " ")  # Errors are one line.
     before, equals, value = setting.partition("=")
     append = before.endswith("+")
     path = before[: len(before) - append].strip()
@@ -60,7 +59,7 @@ def _set(changed: Config, setting: str, flag: str) -> str:
 
 
 def _full_path(config: Config, path: str, source: str) -> str:
-    """`path`, with its beginning where that was left out."""
+    """`path`, completed if its beginning was omitted."""
     try:
         names = [part.name for part in split_path(path)]
     except ValueError as error:
@@ -71,7 +70,7 @@ def _full_path(config: Config, path: str, source: str) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise ConfigError(f"{source}: {cut(path)} may mean {', '.join(found[:6])}; write which")
+        raise ConfigError(f"{source}: {cut(path)} may mean {', '.join(found[:6])}; write the full path")
     known = {field.name for _, message in messages(config) for field in message.DESCRIPTOR.fields}
     hint = did_you_mean(path, [*SHORT_NAMES, *sorted(known - set(SHORT_NAMES))]) if len(names) == 1 else ""
     reason = (
@@ -83,7 +82,7 @@ def _full_path(config: Config, path: str, source: str) -> str:
 
 
 def _leads_on(descriptor: Descriptor | None, names: list[str]) -> bool:
-    """Whether the schema has these fields, one inside the other, below a message of this type."""
+    """Whether the schema has these nested fields below a message of this type."""
     for name in names:
         field = descriptor.fields_by_name.get(name) if descriptor is not None else None
         if field is None:

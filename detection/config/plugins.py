@@ -1,5 +1,7 @@
-"""The modules of other packages that a config needs: imported before it is checked, and written down in what is saved,
-so that whoever evaluates, exports or resumes from it finds them."""
+"""Imports the plugin modules that a config needs, and lists them in configs that are saved.
+
+A saved config thus names all its plugins when it is evaluated, exported or resumed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ _PROGRAM = "__main__"
 
 
 def load(config: pipeline_pb2.TrainEvalPipelineConfig) -> None:
-    """Imports what the field `plugins` names.
+    """Imports the modules in the config's field `plugins`.
 
     Raises:
         ConfigError: a module cannot be imported, or registers a name that this package uses itself.
@@ -37,8 +39,10 @@ def load(config: pipeline_pb2.TrainEvalPipelineConfig) -> None:
 
 
 def complete(config: pipeline_pb2.TrainEvalPipelineConfig) -> None:
-    """Adds the modules whose parts the config uses without naming them: they were found by an entry point, or
-    registered by the program that runs."""
+    """Adds to `plugins` the modules of registered parts that the config uses without naming their module.
+
+    Such parts were registered by an entry point or by the running program.
+    """
     named = list(dict.fromkeys(config.plugins))
     config.plugins[:] = named
     for known, name in _used(config):
@@ -57,7 +61,7 @@ def complete(config: pipeline_pb2.TrainEvalPipelineConfig) -> None:
 
 
 def _used(config: pipeline_pb2.TrainEvalPipelineConfig) -> Iterator[tuple[Registry, str]]:
-    """Every name in the config that may be a registered one, with its registry."""
+    """Yields every name in the config that may be registered, with its registry."""
     for _, message in messages(config, enter=fields.is_honoured):
         known = fields.rows(message_name(message.DESCRIPTOR))
         for field, value in message.ListFields():

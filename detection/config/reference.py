@@ -1,4 +1,4 @@
-"""The reference of all fields, docs/config.md, out of the table that the check reads:
+"""Generates the reference of all config fields, docs/config.md, from the table that the check uses.
 
 python -m detection.config.reference > docs/config.md
 """
@@ -58,7 +58,7 @@ def _default(field: FieldDescriptor, row: Field) -> str:
 
 
 def _said(row: Field) -> str:
-    """What the check says of it."""
+    """What the check does with the field."""
     if row.use is Use.NO_EFFECT:
         return f"no effect: {row.reason}"
     if row.use is Use.REFUSED:

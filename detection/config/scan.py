@@ -1,6 +1,6 @@
-"""Where every field of a text proto stands: protobuf's own parser builds the message but keeps no places.
+"""Finds the place of every field in a text proto, which protobuf's parser does not keep.
 
-The scan is lenient. What it cannot follow it leaves out, and protobuf's parser, which has the last word, refuses it.
+The scan is lenient: it skips what it cannot follow, and protobuf's parser decides whether the text is valid.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _CLOSING = {"{": "}", "<": ">"}
-_MAX_DEPTH = 60  # The schema is far flatter; what lies deeper sits inside a field that does not exist.
+_MAX_DEPTH = 60  # The schema is far flatter; deeper blocks are inside a field that does not exist.
 
 
 class Token(NamedTuple):
-    """A word, string or mark of the text."""
+    """A word, string or punctuation mark of the text."""
 
     text: str
     at: int  # offset of its first character
-    kind: str  # string, word or mark; open: a string that its line does not close
+    kind: str  # string, word or mark; open: a string without closing quote on its line
 
 
 @dataclass
 class Entry:
-    """One field as it is written: `name: value`, `name { ... }` or `name: [...]`."""
+    """One field as written: `name: value`, `name { ... }` or `name: [...]`."""
 
     container: Descriptor | None  # None inside a field that does not exist
     path: str  # of the container, with indices: "train_config.data_augmentation_options[1]"; "" at the top
@@ -40,33 +40,33 @@ class Entry:
     at: int  # offset of the name
     field: FieldDescriptor | None
     colon: bool = False
-    values: list[Token] = dataclasses.field(default_factory=list)  # scalars, as written; a string may be several
+    values: list[Token] = dataclasses.field(default_factory=list)  # scalars as written; a string may have several parts
     blocks: list[Token] = dataclasses.field(default_factory=list)  # the opening brackets of messages
-    end: int = 0  # offset behind the value; 0 where the scan stopped inside
+    end: int = 0  # offset after the value; 0 if the scan stopped inside
 
 
 class Scan(NamedTuple):
-    """What was found in a text."""
+    """Result of a scan."""
 
-    entries: list[Entry]  # in the order of the text, a block before what it holds
-    open_blocks: list[tuple[str, int]]  # name and offset of the blocks that nothing closes before the text ends
-    complete: bool  # whether the scan came to the end
+    entries: list[Entry]  # in the order of the text, blocks before their content
+    open_blocks: list[tuple[str, int]]  # name and offset of the blocks that are not closed
+    complete: bool  # whether the scan reached the end
 
 
 def scan(text: str, descriptor: Descriptor) -> Scan:
-    """Reads `text` as a message of type `descriptor`, as far as it can be followed."""
+    """Scans `text` as a message of type `descriptor`, as far as possible."""
     scanner = _Scanner(text)
     try:
         scanner.block(descriptor, "", closing="")
     except _Unclear:
-        # What was found so far is the result; the caller's parser says what is wrong behind it.
+        # The result is what was found so far; the caller's parser reports the error after it.
         scanner.open_blocks.clear()
         return Scan(scanner.entries, [], complete=False)
     return Scan(scanner.entries, scanner.open_blocks, complete=not scanner.open_blocks)
 
 
 class _Unclear(Exception):
-    """The text cannot be followed from here on."""
+    """The scan cannot continue."""
 
 
 class _Scanner:
@@ -128,7 +128,7 @@ class _Scanner:
             if token.kind not in ("word", "string"):
                 raise _Unclear
             entry.values.append(token)
-            while token.kind == "string" and self.tokens[self.next].kind == "string":  # Adjacent strings are one.
+            while token.kind == "string" and self.tokens[self.next].kind == "string":  # Adjacent strings are one value.
                 entry.values.append(self.take())
             return
         entry.blocks.append(opening)

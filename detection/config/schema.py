@@ -1,4 +1,4 @@
-"""Words for the schema: what a message or a field is called, what a field takes, which name was probably meant."""
+"""Names, value types and suggestions of the config schema, for messages."""
 
 from __future__ import annotations
 
@@ -25,40 +25,44 @@ def message_name(descriptor: Descriptor) -> str:
 
 
 def is_message(field: FieldDescriptor) -> bool:
-    """Whether the values of a field are messages, those of a map included."""
+    """Whether the values of a field are messages, including those of a map."""
     return field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE
 
 
 def is_map(field: FieldDescriptor) -> bool:
-    """Whether a field is a map, which protobuf holds as messages of key and value."""
+    """Whether a field is a map, which protobuf represents as repeated messages of key and value."""
     return is_message(field) and field.message_type.GetOptions().map_entry
 
 
 def is_string(field: FieldDescriptor) -> bool:
-    """Whether the values of a field are text."""
+    """Whether the values of a field are strings or bytes."""
     return field.cpp_type == FieldDescriptor.CPPTYPE_STRING
 
 
 def cut(text: str, most: int = 80) -> str:
-    """Text from a config or a flag as it may stand in a message: whatever comes after so many characters is left
-    out."""
+    """Text from a config or a flag, shortened to `most` characters for a message."""
     return text if len(text) <= most else f"{text[:most]}..."
 
 
 def short(number: int | float) -> str:
-    """Whole numbers in full, others with the digits a float32 has."""
+    """A number for a message: integers in full, others with the digits of a float32."""
     return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 def unknown_field(name: str, container: Descriptor, root: Descriptor | None = None) -> str:
-    """Says that `container` has no field `name`, and what to write instead: a close name, or where in `root` a field of
-    that name does exist."""
+    """Message that `container` has no field `name`, with a suggestion.
+
+    Args:
+        name: the unknown field.
+        container: the message type that it was written in.
+        root: if given, paths below it that have a field of this name are suggested.
+    """
     text = f"unknown field {cut(name)!r} in {message_name(container)}"
     fields = list(container.fields_by_name)
     homes = list(paths_to(name, root)) if root else []
     hint = did_you_mean(
         name, fields, cutoff=0.85 if homes else 0.6
-    )  # A right name in the wrong place is likelier than a poor spelling.
+    )  # A correct name in the wrong place is more likely than a spelling error.
     if hint:
         return text + hint
     if homes:
@@ -69,8 +73,10 @@ def unknown_field(name: str, container: Descriptor, root: Descriptor | None = No
 
 
 def paths_to(name: str, root: Descriptor) -> Iterator[str]:
-    """Every path from `root` to a field called `name`, without its own name, shortest first; each message type is
-    entered once."""
+    """Yields the path of every message below `root` that has a field `name`, shortest first.
+
+    Each message type is entered once.
+    """
     seen, queue = {root.full_name}, [(root, "")]
     while queue:
         container, path = queue.pop(0)
@@ -84,12 +90,12 @@ def paths_to(name: str, root: Descriptor) -> Iterator[str]:
 
 
 def enum_values(field: FieldDescriptor) -> list[str]:
-    """The names an enum field may be given, in the order of the schema."""
+    """The names of an enum field's values, in the order of the schema."""
     return [value.name for value in field.enum_type.values]
 
 
 def takes(field: FieldDescriptor) -> str:
-    """What to write as the value of a field."""
+    """What to write as the value of a field, for messages."""
     if is_message(field):
         return f"a block, {field.name} {{ ... }} (message {message_name(field.message_type)})"
     if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
@@ -104,8 +110,12 @@ def takes(field: FieldDescriptor) -> str:
 
 
 def bad_value(field: FieldDescriptor, value: str) -> str | None:
-    """What is wrong with the token `value` (strings with their quotes) as a value of a scalar or enum field; None if
-    nothing is."""
+    """Error message if a token is not a valid value of a scalar or enum field; None if it is valid.
+
+    Args:
+        field: the field.
+        value: the token, strings with their quotes.
+    """
     quoted = value[:1] in ("'", '"')
     where = f"{field.name} in {message_name(field.containing_type)}"
     if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
@@ -139,7 +149,7 @@ def bad_value(field: FieldDescriptor, value: str) -> str | None:
 
 
 def convert(field: FieldDescriptor, value: str) -> int | float | bool:
-    """The Python value of a token that `bad_value` found nothing wrong with; not for strings."""
+    """The Python value of a token that passed `bad_value`; not for strings."""
     if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
         return text_format.ParseEnum(field, value)
     if field.cpp_type in _INTEGERS:
@@ -148,7 +158,7 @@ def convert(field: FieldDescriptor, value: str) -> int | float | bool:
 
 
 def shown(field: FieldDescriptor, value: Any, longest: int = 60) -> str:
-    """A scalar, or an item of a list, as one writes it in a config, long ones cut; a list or a map as its length."""
+    """A value as written in a config, shortened to `longest` characters; lists and maps are shown as their length."""
     if field.is_repeated and not isinstance(value, str | bytes | int | float):
         return f"{len(value)} value{'s' * (len(value) != 1)}"
     if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:

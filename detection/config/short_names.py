@@ -1,5 +1,4 @@
-"""Short names for settings, with the meaning the OD API's trainers give them: `--set learning_rate=0.01 --set
-batch_size=8`."""
+"""Short names of settings, as in the TF Object Detection API's trainers: `--set learning_rate=0.01`."""
 
 from __future__ import annotations
 
@@ -12,8 +11,8 @@ from detection.errors import ConfigError
 from detection.protos import pipeline_pb2
 
 Config = pipeline_pb2.TrainEvalPipelineConfig
-Setter = Callable[[Config, str, str], None]  # (config to change, value, what errors begin with)
-# Where each schedule starts.
+Setter = Callable[[Config, str, str], None]  # (config to change, value, prefix of errors)
+# The field with the initial rate of each schedule.
 _START = {
     "constant_learning_rate": "learning_rate",
     "exponential_decay_learning_rate": "initial_learning_rate",
@@ -31,7 +30,7 @@ def _model(config: Config, source: str) -> tuple[str, Message]:
 
 
 def _fixed(*paths: str) -> Setter:
-    """A short name that stands for these paths."""
+    """A short name for the given paths."""
 
     def apply(config: Config, value: str, source: str) -> None:
         for path in paths:
@@ -45,7 +44,7 @@ def _num_classes(config: Config, value: str, source: str) -> None:
 
 
 def _eval_readers(field: str) -> Setter:
-    """A field of every eval input reader."""
+    """A short name for a field of every eval input reader."""
 
     def apply(config: Config, value: str, source: str) -> None:
         for index in range(len(config.eval_input_reader)):
@@ -57,7 +56,7 @@ def _eval_readers(field: str) -> Setter:
 
 
 def _all_readers(field: str) -> Setter:
-    """A field of the train input reader and of every eval input reader."""
+    """A short name for a field of the train input reader and of every eval input reader."""
 
     def apply(config: Config, value: str, source: str) -> None:
         assign(config, f"train_input_reader.{field}", value, False, source)
@@ -83,23 +82,23 @@ def _append_paths(reader: str) -> Setter:
 
 
 def _optimizer(config: Config, source: str) -> tuple[str, Message]:
-    """Path and message of the chosen optimiser."""
+    """Path and message of the chosen optimizer."""
     kind = config.train_config.optimizer.WhichOneof("optimizer")
     if kind is None:
         raise ConfigError(
-            f"{source}: train_config.optimizer names no optimizer; set for example"
+            f"{source}: train_config.optimizer has no optimizer; set for example"
             " train_config.optimizer.adam_optimizer={...}"
         )
     return f"train_config.optimizer.{kind}", getattr(config.train_config.optimizer, kind)
 
 
 def _learning_rate(config: Config, value: str, source: str) -> None:
-    """Where the schedule starts; what it goes through later, and where its warm-up begins, keeps its ratio to that."""
+    """Sets the initial rate of the schedule; scales its later rates and the warm-up rate by the same factor."""
     path, optimizer = _optimizer(config, source)
     kind = optimizer.learning_rate.WhichOneof("learning_rate")
     if kind is None:
         raise ConfigError(
-            f"{source}: {path}.learning_rate names no schedule; set for example"
+            f"{source}: {path}.learning_rate has no schedule; set for example"
             f" {path}.learning_rate.constant_learning_rate={{}}"
         )
     schedule = getattr(optimizer.learning_rate, kind)
@@ -118,7 +117,7 @@ def _momentum(config: Config, value: str, source: str) -> None:
 
 
 def _loss_ratio(config: Config, value: str, source: str) -> None:
-    """Classification weight, with the localisation weight at 1."""
+    """Sets the classification weight, and the localisation weight to 1."""
     path, model = _model(config, source)
     pairs = [("loss.localization_weight", "loss.classification_weight")]
     if model.DESCRIPTOR.name == "FasterRcnn":

@@ -1,4 +1,4 @@
-"""What a pipeline config says of its detector, as the words and numbers by which the rows of a sweep are told apart."""
+"""The properties of a config that distinguish the rows of a sweep."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from google.protobuf.message import Message
 
 
 class Facts(NamedTuple):
-    """Of one config."""
+    """Properties of one config."""
 
     meta_architecture: str  # ssd, faster_rcnn, rfcn, fast_rcnn, center_net
-    feature_extractor: str  # resnet101: the type without the prefix and suffix that the API gives it
-    resolution: int  # pixels: the shorter side, or the least it may be; 0 where images keep their size
-    stride: int  # of the map that regions are cut from; 0 without regions
-    proposals: int | None  # at most, at test time; None without regions
+    feature_extractor: str  # such as resnet101, or resnet101_keras: the type without the API's prefix
+    resolution: int  # pixels of the shorter side, or its minimum; 0 if images keep their size
+    stride: int  # of the map that regions are cropped from; 0 without regions
+    proposals: int | None  # maximum number in inference; None without regions
 
 
 def facts(config: Message) -> Facts:
-    """Of a TrainEvalPipelineConfig with a model."""
+    """Properties of a TrainEvalPipelineConfig with a model."""
     kind = config.model.WhichOneof("model") or ""
     model = getattr(config.model, kind)
-    name = model.feature_extractor.type.removeprefix("ssd_").removeprefix("faster_rcnn_").removesuffix("_keras")
+    name = model.feature_extractor.type.removeprefix("ssd_").removeprefix("faster_rcnn_")
     if kind in ("ssd", "center_net"):
         return Facts(kind, name, _resolution(model.image_resizer), 0, None)
     if kind == "faster_rcnn" and model.second_stage_box_predictor.HasField("rfcn_box_predictor"):

@@ -1,4 +1,4 @@
-"""A grid file (protos/sweep.proto) -> a checked description of the sweep, and the configs that it begins with."""
+"""Reads a sweep grid (protos/sweep.proto) into a checked description of the sweep with its base configs."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ _NAME = re.compile(r"[A-Za-z0-9_.]+")  # '-' separates the names in an id
 
 @dataclass(frozen=True)
 class Condition:
-    """Holds where the value of `axis` is one of `any_of` (unless empty) and none of `none_of`."""
+    """Is met if the value of `axis` is in `any_of` (unless that is empty) and not in `none_of`."""
 
     axis: str
     any_of: tuple[str, ...] = ()
     none_of: tuple[str, ...] = ()
 
     def holds(self, values: dict[str, str]) -> bool:
+        """Whether a configuration with these values of the axes meets the condition."""
         value = values.get(self.axis)
         return (not self.any_of or value in self.any_of) and value not in self.none_of
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One override, and where it stands: `grid.config:12:9`."""
+    """One override and its place: `grid.config:12:9`."""
 
     text: str
     place: str
@@ -43,7 +44,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Override:
-    """Settings for the configurations in which all conditions hold."""
+    """Settings for configurations that meet all conditions."""
 
     when: tuple[Condition, ...]
     settings: tuple[Setting, ...]
@@ -51,7 +52,7 @@ class Override:
 
 @dataclass(frozen=True)
 class Value:
-    """One value of an axis, and what it changes in a config."""
+    """One value of an axis, and the settings that it stands for."""
 
     name: str
     when: tuple[Condition, ...]
@@ -60,7 +61,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Axis:
-    """What is varied. `prefix` stands before its values in an id."""
+    """One varied property. `prefix` precedes its values in ids."""
 
     name: str
     prefix: str
@@ -82,7 +83,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Training:
-    """How every configuration is trained; limits of time in seconds, 0 for none."""
+    """How configurations are trained; time limits in seconds, 0 for none."""
 
     seed: int = 1
     checkpoint_every: int = 200
@@ -92,7 +93,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """How every configuration is timed."""
+    """How configurations are timed."""
 
     images: tuple[str, ...] = ()
     num_images: int = 100
@@ -103,14 +104,14 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """That every configuration is evaluated."""
+    """How configurations are evaluated."""
 
     time_limit: int = 0
 
 
 @dataclass(frozen=True)
 class SweepFile:
-    """A whole grid file. What it does not ask for is None."""
+    """A grid file. Parts that it does not have are None."""
 
     path: Path
     bases: tuple[Base, ...]
@@ -129,10 +130,10 @@ class SweepFile:
         time_limit: int | None = None,
         timing_only: bool = False,
     ) -> SweepFile:
-        """With what the command line says instead.
+        """A copy with the settings of the command line.
 
         Raises:
-            ConfigError: something is said about timing, or nothing else is wanted, and the grid times nothing.
+            ConfigError: a timing option is given, or only timing is requested, but the grid has no benchmark.
         """
         timed: dict[str, Any] = {
             name: value
@@ -141,7 +142,7 @@ class SweepFile:
         }
         if self.benchmark is None and (timing_only or timed):
             flag = "--timing_only" if timing_only else "--" + "=".join(map(str, next(iter(timed.items()))))
-            raise ConfigError(f"{flag}: {self.path} times nothing; add benchmark {{}} to it")
+            raise ConfigError(f"{flag}: {self.path} has no benchmark to run; add benchmark {{}} to it")
         limit: dict[str, Any] = {} if time_limit is None else {"time_limit": time_limit}
         return replace(
             self,
@@ -155,8 +156,8 @@ def load(path: str | os.PathLike[str]) -> SweepFile:
     """Reads a grid file; `builtin:NAME` is one that comes with the package.
 
     Raises:
-        ConfigError: `file:line:column: what is wrong; what to write instead`. Whether the overrides fit the configs
-            shows when they are applied.
+        ConfigError: `file:line:column: problem; fix`. Overrides are checked against the configs only when they are
+            applied.
     """
     path = Path(builtin.locate(path))
     try:
@@ -173,7 +174,7 @@ def load(path: str | os.PathLike[str]) -> SweepFile:
 
 
 class _Reader:
-    """From the message to values, every fault with its place."""
+    """Converts the message to the types above; errors name their place."""
 
     def __init__(self, path: Path, written: str) -> None:
         self._path, self._written = path, written
@@ -206,7 +207,7 @@ class _Reader:
         )
 
     def place(self, path: str, field: str, index: int = 0) -> str:
-        """`file:line:column` of the index-th value of a field, or of the block that lacks it."""
+        """`file:line:column` of a value of a field, or of the block that lacks the field."""
         block, found = path, []
         for entry in self._entries:
             if (entry.path, entry.name) == (path, field):
@@ -242,7 +243,7 @@ class _Reader:
     def _axis(self, message: sweep_pb2.SweepAxis, path: str) -> Axis:
         name = self._name(message, path)
         if name in self._known:
-            raise self._fail(path, "name", f"('{name}') is that of an axis before it; give it another")
+            raise self._fail(path, "name", f"('{name}') is the name of an earlier axis; choose another")
         if message.prefix and not _NAME.fullmatch(message.prefix):
             raise self._fail(
                 path, "prefix", f"('{message.prefix}') becomes part of ids; use letters, digits, '_' and '.' only"
@@ -278,13 +279,13 @@ class _Reader:
     def _condition(self, message: sweep_pb2.SweepCondition, path: str) -> Condition:
         if message.axis not in self._known:
             hint = did_you_mean(message.axis, self._known) or f"; before it come {', '.join(self._known)}"
-            raise self._fail(path, "axis", f"('{message.axis}') is no axis that comes before{hint}")
+            raise self._fail(path, "axis", f"('{message.axis}') is not an earlier axis{hint}")
         for field in ("any_of", "none_of"):
             for index, value in enumerate(getattr(message, field)):
                 known = self._known[message.axis]
                 if value not in known:
                     hint = did_you_mean(value, known) or f"; it has {', '.join(known)}"
-                    raise self._fail(path, field, f"('{value}') is no value of '{message.axis}'{hint}", index)
+                    raise self._fail(path, field, f"('{value}') is not a value of '{message.axis}'{hint}", index)
         if not message.any_of and not message.none_of:
             raise self._fail(path, "any_of", "and none_of are both missing; list values of the axis in one of them")
         return Condition(message.axis, tuple(message.any_of), tuple(message.none_of))
@@ -305,9 +306,7 @@ class _Reader:
     def _distinct(self, names: list[str], path: str) -> list[str]:
         for index, name in enumerate(names):
             if name in names[:index]:
-                raise self._fail(
-                    f"{path}[{index}]", "name", f"('{name}') is given twice; names tell configurations apart"
-                )
+                raise self._fail(f"{path}[{index}]", "name", f"('{name}') is given twice; names must be unique")
         return names
 
     def _training(self, message: sweep_pb2.SweepTraining) -> Training:

@@ -1,10 +1,10 @@
-"""Text protos -> messages, with errors that say where, what, and what to write instead:
+"""Parses text protos and reports all errors with place, reason and fix.
 
     my.config:3:5: unknown field 'num_clases' in Ssd; did you mean 'num_classes'?
 
-protobuf's parser decides what is right (`Parse`, which unlike `Merge` refuses a scalar given twice and a second member
-of a oneof). Where it stops, the fields that cover the place are looked at again, to say the reason in the words of the
-schema; and all other fields, to say what else is wrong. What is right can still be read then.
+protobuf's parser decides what is valid (`Parse`, which unlike `Merge` rejects a scalar given twice and a second member
+of a oneof). If it stops, the fields around that place are examined again to give the reason in terms of the schema, and
+all other fields are examined to report further errors. The valid fields can still be read.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from detection.config import legacy
 from detection.config.places import Places
 from detection.config.scan import Entry, Scan, scan
 from detection.config.schema import bad_value, cut, is_message, is_string, message_name, takes, unknown_field
-from detection.errors import ConfigError, together
+from detection.errors import ConfigError, combined
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
-_MOST = 50  # faults of a text that are told
-# What other languages and word processors write.
+_MAX_FAULTS = 50  # reported per text
+# Syntax of other languages and quotes of word processors.
 _FOREIGN = {
     "//": "comments begin with #",
     "/*": "comments begin with #",
@@ -34,34 +34,34 @@ _FOREIGN = {
 
 
 class Loaded(NamedTuple):
-    """What a config says, as far as it can be read."""
+    """A config, as far as it can be read."""
 
     message: Message
     places: Places  # where its fields are written
-    faults: tuple[ConfigError, ...] = ()  # what could not be read; then `places.uncertain` says what is known in part
+    faults: tuple[ConfigError, ...] = ()  # syntax errors; `places.uncertain` then lists messages that were read in part
 
 
 def parse(text: str, message: AnyMessage, source: str, positions: bool = True) -> AnyMessage:
-    """Reads `text` into the empty `message` and returns it.
+    """Parses `text` into the empty `message` and returns it.
 
     Args:
         text: a text proto.
-        message: what to fill.
-        source: what errors begin with, for example the file.
-        positions: whether errors go on with `:line:column` of `text`.
+        message: filled by the parser.
+        source: prefix of errors, for example the file.
+        positions: whether to add `:line:column` of `text` to the prefix.
 
     Raises:
-        ConfigError: one line, `source:line:column: what is wrong; what to write instead`; it carries the others.
+        ConfigError: one line, `source:line:column: problem; fix`; the error carries all others.
     """
     loaded = read(text, type(message), source, positions)
     if loaded.faults:
-        raise together(loaded.faults)
+        raise combined(loaded.faults)
     message.CopyFrom(loaded.message)
     return message
 
 
 def read(text: str, kind: type[Message], source: str, positions: bool = True) -> Loaded:
-    """Reads as much of `text` as can be read; arguments as of `parse`."""
+    """Parses as much of `text` as possible; see `parse` for the arguments."""
     message, places = kind(), Places(source)
 
     def fault(at: int, reason: str) -> ConfigError:
@@ -81,33 +81,33 @@ def read(text: str, kind: type[Message], source: str, positions: bool = True) ->
         if scanned.complete:
             faulty = list(_faulty(scanned, message))
         further = [found for _, found in faulty if found != stopped]
-        faults = tuple(fault(*each) for each in (stopped, *further[:_MOST]))
+        faults = tuple(fault(*each) for each in (stopped, *further[:_MAX_FAULTS]))
         entries = [entry for entry, _ in faulty]
         return Loaded(_without(text, entries, kind, places) if entries else kind(), places, faults)
     except RecursionError:
-        reason = "blocks lie too deep in each other; is it really a pipeline config?"
+        reason = "blocks are nested too deeply; is it really a pipeline config?"
         return Loaded(kind(), places, (ConfigError(f"{source}: {reason}"),))
     except legacy.Fault as found:
         return Loaded(kind(), places, (fault(found.at, found.reason),))
-    except ValueError as error:  # A string that no message can hold; protobuf does not say where it stands.
+    except ValueError as error:  # A string that no field can hold; protobuf does not say where it is.
         return Loaded(kind(), places, (ConfigError(f"{source}: {' '.join(str(error).split())}"),))
 
 
 def place(text: str, source: str, offset: int) -> str:
-    """`source:line:column`, both from 1."""
+    """`source:line:column`, both counted from 1."""
     line = text.count("\n", 0, offset)
     return f"{source}:{line + 1}:{offset - (text.rfind(chr(10), 0, offset) + 1) + 1}"
 
 
 def _current(text: str, message: Message) -> Scan:
-    """The fields of a text, those that were renamed under their names of today."""
+    """The fields of a text; renamed fields have their current names."""
     scanned = scan(text, message.DESCRIPTOR)
     current, _, _ = legacy.rewrite(text, scanned.entries)
     return scanned if current == text else scan(current, message.DESCRIPTOR)
 
 
 def _without(text: str, faulty: list[Entry], kind: type[Message], places: Places) -> Message:
-    """The message without the fields that cannot be read, which are noted; empty where that is not enough."""
+    """The message without the faulty fields, which are recorded in `places`; empty if it still cannot be parsed."""
     left = list(text)
     for entry in faulty:
         left[entry.at : entry.end] = [" " if character != "\n" else "\n" for character in left[entry.at : entry.end]]
@@ -122,7 +122,7 @@ def _without(text: str, faulty: list[Entry], kind: type[Message], places: Places
 
 
 def _offset(text: str, line: int | None, column: int | None) -> int:
-    """Offset in `text` of a 1-based line and column; the start where protobuf names none."""
+    """Offset in `text` of a 1-based line and column; 0 if protobuf gives none."""
     start = 0
     for _ in range((line or 1) - 1):
         start = text.find("\n", start) + 1
@@ -130,16 +130,21 @@ def _offset(text: str, line: int | None, column: int | None) -> int:
 
 
 def _explain(scanned: Scan, text: str, offset: int, error: Exception, message: Message) -> tuple[int, str]:
-    """Where and why the parser stopped at `offset`: the first fault among the fields that cover it, else the parser's
-    own words."""
+    """Place and reason of the error at which the parser stopped.
+
+    It is the first fault of the fields around `offset`; without one it is the parser's own message.
+    """
     raw = re.sub(r"^\d+:\d+ : ('.*': )?", "", str(error).replace("\n", " ")).rstrip(".")
     if "missing ending quote" in raw:
         return offset, "a string is not closed on its line; add the missing quote"
     if "truncated" in raw and "escape" in raw:
-        return offset, "a backslash in this string begins a code such as \\U; write / between folders, or \\\\"
+        return (
+            offset,
+            "a backslash in this string starts an escape sequence such as \\U; write / between folders, or \\\\",
+        )
     for mark, advice in _FOREIGN.items():
         if text.startswith(mark, offset):
-            return offset, f"{mark} means nothing here; {advice}"
+            return offset, f"{mark} is not valid here; {advice}"
     for entry, fault in _faulty(scanned, message):
         if entry.at <= offset <= (entry.end or len(text)):
             return fault
@@ -154,7 +159,7 @@ def _explain(scanned: Scan, text: str, offset: int, error: Exception, message: M
 
 
 def _faulty(scanned: Scan, message: Message) -> Iterator[tuple[Entry, tuple[int, str]]]:
-    """The fields that cannot be read, each with the place and the reason: the parser stops at the first."""
+    """Yields the fields that cannot be read with place and reason; the parser stops at the first."""
     seen: dict[tuple[str, str], Entry] = {}
     for entry in scanned.entries:
         fault = _fault(entry, seen, message) if entry.container is not None else None
@@ -163,8 +168,10 @@ def _faulty(scanned: Scan, message: Message) -> Iterator[tuple[Entry, tuple[int,
 
 
 def _fault(entry: Entry, seen: dict[tuple[str, str], Entry], message: Message) -> tuple[int, str] | None:
-    """What is wrong with one field, and where; None if nothing is. `seen` holds the first field of each name of each
-    block so far."""
+    """Place and reason if a field is faulty; None if it is valid.
+
+    `seen` contains the first field of each name in each block so far.
+    """
     assert entry.container is not None
     container = message_name(entry.container)
     field = entry.field
@@ -199,7 +206,7 @@ def _fault(entry: Entry, seen: dict[tuple[str, str], Entry], message: Message) -
     if not entry.values and not field.is_repeated:
         return entry.at, f"{field.name} in {container} takes {takes(field)}, and has no value"
     if not entry.colon:
-        return entry.at, f"':' is missing behind {field.name} in {container}"
+        return entry.at, f"':' is missing after {field.name} in {container}"
     if len(entry.values) > 1 and not field.is_repeated and not is_string(field):
         return entry.at, f"{field.name} in {container} takes one value, not a list"
     for token in entry.values:

@@ -1,4 +1,4 @@
-"""Every message that is set in a config, with its path."""
+"""Iterates over the messages in a config."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from detection.config.schema import is_map, is_message
 def messages(
     message: Message, path: str = "", enter: Callable[[FieldDescriptor], bool] | None = None
 ) -> Iterator[tuple[str, Message]]:
-    """Yields (path, message), a message before what it holds; paths have indices:
-    `eval_input_reader[0].tf_record_input_reader`.
+    """Yields (path, message) of a message and all messages in it, outer messages first.
 
-    Where `enter` says no to a field, what lies in it is left out.
+    Args:
+        message: where to start.
+        path: its path; paths have indices, such as `eval_input_reader[0].tf_record_input_reader`.
+        enter: fields for which this returns False are skipped.
     """
     yield path, message
     for field, value in message.ListFields():
@@ -35,5 +37,5 @@ def messages(
 
 
 def join(path: str, name: str) -> str:
-    """The path of a field: `path.name`, or `name` at the top."""
+    """The path of a field: `path.name`, or `name` at the top level."""
     return f"{path}.{name}" if path else name

@@ -23,7 +23,7 @@ from detection.ensemble.evaluation_input import EvaluationInput
 from detection.ensemble.models import Model, saved_model
 from detection.ensemble.views import FULL, View
 from detection.errors import ConfigError, DataError
-from detection.evaluate import stored
+from detection.evaluate import stored, voc_results
 from detection.evaluate.evaluator import ImageDetections
 from detection.export.predictor import Predictor
 from detection.progress import Progress
@@ -71,7 +71,11 @@ class Collector:
             DataError: the file is damaged or of other images.
             ConfigError: its classes differ from those of the input.
         """
-        file = stored.read(model.stored[which])
+        path = model.stored[which]
+        if voc_results.is_result_path(path):
+            names = {name: id_ - 1 for id_, names in images.names.items() for name in names}
+            return voc_results.read(path, names).aligned(images.sizes)
+        file = stored.read(path)
         _check_classes(f"--stored={model.name}={file.path}", file.categories, images)
         return file.aligned(images.sizes)
 

@@ -1,1 +1,1 @@
-"""How good a detector is: metrics, the loop that collects them, and pictures of what was found."""
+"""Evaluates detectors: metrics, the evaluation loop, and pictures of detections."""

@@ -1,8 +1,8 @@
-"""The most likely classes of images by an ImageNet classifier, and how often the true one is among them.
+"""Classifies images with an ImageNet classifier, and measures top-1 and top-5 accuracy.
 
-Each image is cut to its central square, whose side is 87.5 % of the shorter one (`Options.crop`), and resized to what
-the network was trained on: as tf-slim evaluates, except that proportions are kept. Sampling is bilinear without
-smoothing, as in TensorFlow 1 (`data.resize`).
+Each image is cropped to its central square, whose side is 87.5 % of the shorter side (`ClassificationOptions.crop`),
+and resized to the size that the network was trained on. This is how tf-slim evaluates, except that the aspect ratio is
+kept. Sampling is bilinear without antialiasing, as in TensorFlow 1 (`data.resize`).
 """
 
 from __future__ import annotations
@@ -24,52 +24,52 @@ BACKGROUND = "background"
 
 
 class ClassificationOptions(NamedTuple):
-    """How images are looked at, and what is told of each."""
+    """How images are preprocessed, and how many classes are shown."""
 
-    top: int = 5  # classes an image
-    crop: float = 0.875  # side of the central square, as a share of the shorter side
-    size: int = 0  # side of the network's input, pixels; 0: what it was trained on
+    top: int = 5  # number of classes shown per image
+    crop: float = 0.875  # side of the central square as a fraction of the shorter side
+    size: int = 0  # side of the network's input in pixels; 0 for the size that it was trained on
     batch_size: int = 8
 
 
 class Classes(NamedTuple):
-    """What the logits stand for. Class numbers start at 0 and leave the background out."""
+    """The classes of a network. Class numbers start at 0 and do not include the background."""
 
     num_logits: int
-    background: bool  # logit 0 is "none of them", class i is logit i + 1
-    labels: tuple[str, ...] = ()  # by class number; empty: classes have numbers only
+    background: bool  # whether logit 0 is the background and class i is logit i + 1
+    labels: tuple[str, ...] = ()  # by class number; empty if classes have numbers only
 
     def number(self, logit: int) -> int:
-        """Of the class that a logit stands for; -1 for the background."""
+        """Returns the class number of a logit; -1 for the background."""
         return logit - self.background
 
     def name(self, logit: int) -> str:
-        """`285 Egyptian cat`; without labels `285`."""
+        """Returns number and label of a logit, such as `285 Egyptian cat`; without labels `285`."""
         number = self.number(logit)
         label = BACKGROUND if number < 0 else self.labels[number] if self.labels else ""
         return f"{number:d} {label}".strip() if number >= 0 else label
 
 
 class Result(NamedTuple):
-    """One image."""
+    """The classification of one image."""
 
     path: str
     probabilities: np.ndarray  # float32 [logits]
 
     def ranking(self) -> np.ndarray:
-        """Logits, the most likely first."""
+        """Returns the indices of all logits, the most likely first."""
         return np.argsort(-self.probabilities, kind="stable")
 
 
 class Accuracy(NamedTuple):
-    """How many of the images whose class is known have it among their first."""
+    """Accuracy over the images whose true class is known."""
 
-    images: int
-    first: int
-    among_five: int
+    images: int  # number of images with a known class
+    first: int  # images whose true class is the most likely one
+    among_five: int  # images whose true class is among the five most likely ones
 
     def summary(self) -> str:
-        """One line."""
+        """Returns one line with top-1 and top-5 accuracy."""
         if not self.images:
             return "no image has its class in the truth file"
         return (
@@ -79,8 +79,16 @@ class Accuracy(NamedTuple):
 
 
 def central_square(image: np.ndarray, fraction: float, size: int) -> tf.Tensor:
-    """uint8 [h, w, 3] -> float32 [size, size, 3], 0 ... 255: the central square of side `fraction` * min(h, w),
-    resized."""
+    """Crops the central square of an image and resizes it.
+
+    Args:
+        image: uint8 [h, w, 3].
+        fraction: side of the square divided by min(h, w).
+        size: side of the result in pixels.
+
+    Returns:
+        float32 [size, size, 3], 0 to 255.
+    """
     height, width, _ = image.shape
     side = max(round(min(height, width) * fraction), 1)
     top, left = (height - side) // 2, (width - side) // 2
@@ -95,15 +103,15 @@ def classify(
     options: ClassificationOptions,
     report: Callable[[DataError], None],
 ) -> Iterator[Result]:
-    """The probabilities of every image that can be read, in order.
+    """Yields the probabilities of every readable image, in order.
 
     Args:
-        classifier: with its weights.
-        spec: of that classifier.
+        classifier: has its weights.
+        spec: the specification of the classifier.
         paths: image files.
-        read: one path -> uint8 [h, w, 3]; raises DataError for what is no image.
-        options: crop, size and batch.
-        report: is given the error of every image that is left out.
+        read: reads a path as uint8 [h, w, 3]; raises DataError if it is not an image.
+        options: crop, size and batch size.
+        report: called with the error of every image that is skipped.
     """
     size = options.size or spec.image_size
 
@@ -124,7 +132,7 @@ def classify(
 
 
 def lines(result: Result, classes: Classes, top: int) -> list[str]:
-    """The file, then the most likely classes with their probabilities."""
+    """Formats a result: a line with the path, then one for each of the `top` most likely classes."""
     return [
         result.path,
         *(f"  {result.probabilities[logit]:6.1%}  {classes.name(logit)}" for logit in result.ranking()[:top]),
@@ -132,16 +140,17 @@ def lines(result: Result, classes: Classes, top: int) -> list[str]:
 
 
 def classes_of(spec: ClassifierSpec, num_logits: int, labels_path: str = "") -> Classes:
-    """What `num_logits` logits of a network stand for.
+    """Returns the classes of a network.
 
     Args:
-        spec: of the network; its published checkpoint tells whether there is a background.
-        num_logits: of this checkpoint.
-        labels_path: a text file of one class a line, with or without a line for the background, which then is the
-            first; "": no labels.
+        spec: the specification of the network, which says whether its published checkpoint has a background class.
+        num_logits: number of logits in the checkpoint.
+        labels_path: a text file with one class per line; a line for the background, if there is one, is the first. ""
+            for no labels.
 
     Raises:
-        ConfigError: the file cannot be read. DataError: it has another number of lines.
+        ConfigError: the file cannot be read.
+        DataError: the number of lines is wrong.
     """
     background = spec.background and num_logits == spec.num_logits
     if not labels_path:
@@ -156,17 +165,22 @@ def classes_of(spec: ClassifierSpec, num_logits: int, labels_path: str = "") -> 
         return Classes(num_logits, background, tuple(labels[1:]))
     if len(labels) != num_logits:
         raise DataError(
-            f"{labels_path}: {len(labels)} lines, but the checkpoint has {num_logits} logits; give one line a class"
+            f"{labels_path}: {len(labels)} lines, but the checkpoint has {num_logits} logits; write one line per class"
         )
     return Classes(num_logits, False, tuple(labels))
 
 
 def read_truth(path: str, classes: Classes) -> dict[str, int]:
-    """Class numbers by file, from lines `file,class`; the class is a number or a label, a first line that names the
-    columns is skipped.
+    """Reads the true classes from a CSV file with lines `file,class`.
+
+    The class is a number or a label; a header line is skipped.
+
+    Returns:
+        Class numbers by file.
 
     Raises:
-        ConfigError: the file cannot be read. DataError: a line without two columns, or with an unknown class.
+        ConfigError: the file cannot be read.
+        DataError: a line does not have two columns, or its class is unknown.
     """
     numbers = {label: number for number, label in enumerate(classes.labels)}
     truth: dict[str, int] = {}
@@ -184,15 +198,15 @@ def read_truth(path: str, classes: Classes) -> dict[str, int]:
             continue
         if known is None or known >= classes.num_logits - classes.background:
             raise DataError(
-                f"{path}:{line}: class {name!r} is no number below {classes.num_logits - classes.background} and no"
-                " label"
+                f"{path}:{line}: class {name!r} is neither a number below {classes.num_logits - classes.background} nor"
+                " a label"
             )
         truth[file] = known
     return truth
 
 
 def accuracy(results: Sequence[Result], truth: dict[str, int], classes: Classes) -> Accuracy:
-    """Over the images whose path, or else whose file name, is in `truth`."""
+    """Measures accuracy over the images whose path or file name is in `truth`."""
     ranks = []
     for result in results:
         known = truth.get(result.path, truth.get(os.path.basename(result.path)))

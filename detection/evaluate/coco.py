@@ -1,24 +1,21 @@
-"""COCO's detection metrics (Lin et al., 2014; the definitions of cocodataset.org), computed by pycocotools.
+"""COCO detection metrics (Lin et al., 2014; definitions on cocodataset.org), computed by pycocotools.
 
-    AP = mean over IoU thresholds 0.50, 0.55, ..., 0.95, over 101 recall points and over categories, of the interpolated
-        precision
-    AR@n = mean over the same thresholds and categories of the recall reached with the n best detections an image and
-        category
+    AP   = interpolated precision, averaged over IoU thresholds 0.50, 0.55, ..., 0.95, 101 recall points and categories
+    AR@n = recall with the n best detections per image and category, averaged over the same thresholds and categories
 
 pycocotools fills two arrays, precision [T, R, K, A, M] and recall [T, K, A, M] (T thresholds, R recall points, K
 categories, A size classes all, small < 32² <= medium < 96² <= large pixels², M limits 1, 10, 100 of detections). Every
-number here, overall or of one category, is a mean over a slice of these arrays without its -1 entries, so no patched
-pycocotools is needed.
+metric, overall or per category, is the mean of a slice of these arrays without its -1 entries, so that pycocotools need
+not be patched.
 
-Where hotcoco is installed (the extra `hotcoco`) it fills the arrays instead: the same digits, in a fraction of the
-time.
+If hotcoco is installed (the extra `hotcoco`) it fills the arrays instead, with equal results in a fraction of the time.
 
-Detections of equal score are ranked by image id (`evaluator.image_rank`); within an image they keep the order in which
-they were handed in, as in pycocotools, so that a results file has the same digits here and there.
+Detections of equal score are ranked by image id (`evaluator.image_rank`). Within an image they keep their order, as in
+pycocotools, so that a results file gives the same metrics in both.
 
-Rules of COCO that surprise: boxes marked difficult are ordinary boxes here; crowd regions are ignored and may absorb
-any number of detections; -1 means that there is no groundtruth of that size; detections beyond the best 100 of an image
-and category do not count.
+Rules of COCO that are easy to overlook: the `difficult` flag has no effect; crowd regions are ignored and may match any
+number of detections; -1 means that there is no groundtruth of that size; only the best 100 detections per image and
+category count.
 """
 
 from __future__ import annotations
@@ -37,8 +34,8 @@ _SIZES = {"all": 0, "small": 1, "medium": 2, "large": 3}
 _LIMITS = {1: 0, 10: 1, 100: 2}
 _THRESHOLDS = {0.5: 0, 0.75: 5}
 
-# tag -> (IoU threshold or None for all ten, size class) of a precision; and (limit, size class) of a recall. In COCO's
-# order.
+# Tags in COCO's order: tag -> (IoU threshold, or None for all ten; size class) for precisions, and
+# tag -> (limit of detections, size class) for recalls.
 _PRECISIONS: dict[str, tuple[float | None, str]] = {
     "mAP": (None, "all"),
     "mAP@.50IOU": (0.5, "all"),
@@ -58,17 +55,19 @@ _RECALLS: dict[str, tuple[int, str]] = {
 
 
 class CocoEvaluator:
-    """The twelve numbers of COCO, and the same for each category.
+    """The twelve COCO metrics, overall and per category.
 
     Args:
-        categories: what can be found.
+        categories: the classes to evaluate.
         per_category_tags: adds `DetectionBoxes_PerformanceByCategory/mAP/<name>` and `.../mAP@.50IOU/<name>` to the
             result.
-        all_per_category_tags: adds all twelve for each category, e.g. `DetectionBoxes_Precision mAP@.50IOU
+        all_per_category_tags: adds all twelve metrics for each category, e.g. `DetectionBoxes_Precision mAP@.50IOU
             ByCategory/<name>`.
         super_categories: name -> names of categories; adds their mean AP,
             `DetectionBoxes_PerformanceBySuperCategory/<name>`.
-        fast: whether hotcoco computes; None takes it where it is installed.
+        labelled_only: whether to ignore detections of classes that the image-level labels do not name.
+        unlabelled_is_checked: with labelled_only, whether an image without such labels counts for all classes.
+        fast: whether to use hotcoco; None uses it if it is installed.
     """
 
     def __init__(
@@ -78,6 +77,8 @@ class CocoEvaluator:
         per_category_tags: bool = False,
         all_per_category_tags: bool = False,
         super_categories: Mapping[str, Sequence[str]] | None = None,
+        labelled_only: bool = False,
+        unlabelled_is_checked: bool = True,
         fast: bool | None = None,
     ) -> None:
         self._names = {class_ + 1: name for class_, name in sorted(category_names(categories).items())}
@@ -85,21 +86,33 @@ class CocoEvaluator:
         self._per_category_tags = per_category_tags
         self._all_per_category_tags = all_per_category_tags
         self._super_categories = _members(super_categories or {}, categories)
+        self._labelled_only, self._unlabelled_is_checked = labelled_only, unlabelled_is_checked
         self._fast = importlib.util.find_spec("hotcoco") is not None if fast is None else fast
         self.clear()
 
     def clear(self) -> None:
+        """Removes all images."""
         self._images: list[tuple[str, ImageGroundtruth, ImageDetections]] = []
         self._arrays: tuple[np.ndarray, np.ndarray] | None = None
 
     def add(self, image_id: str, groundtruth: ImageGroundtruth, detections: ImageDetections) -> None:
-        # Kept as arrays, a tenth the size of COCO's dicts, until the numbers are asked for.
+        """Adds one image; see `Evaluator.add`."""
+        # Stored as arrays, which take a tenth of the memory of COCO's dicts.
         objects = groundtruth.rows(np.isin(groundtruth.classes, self._classes))
-        found = ImageDetections(*(field[np.isin(detections.classes, self._classes)] for field in detections))
+        counted = np.isin(detections.classes, self._evaluated(groundtruth))
+        found = ImageDetections(*(field[counted] for field in detections))
         self._images.append((image_id, objects, found))
         self._arrays = None
 
+    def _evaluated(self, groundtruth: ImageGroundtruth) -> np.ndarray:
+        """Returns the classes whose detections in this image count, int [e]."""
+        checked = groundtruth.checked
+        if not self._labelled_only or checked is None or (not len(checked) and self._unlabelled_is_checked):
+            return self._classes
+        return np.intersect1d(self._classes, checked)
+
     def result(self) -> dict[str, float]:
+        """Returns tag -> value over all images added."""
         every = slice(None)
         tags = {f"DetectionBoxes_Precision/{tag}": self._precision(every, *of) for tag, of in _PRECISIONS.items()}
         tags |= {f"DetectionBoxes_Recall/{tag}": self._recall(every, *of) for tag, of in _RECALLS.items()}
@@ -125,6 +138,7 @@ class CocoEvaluator:
         return tags
 
     def per_category(self) -> list[PerCategory]:
+        """Returns AP and AP50 by category."""
         present = self._present()
         return [
             PerCategory("AP", {name: self._precision(column, None, "all") for column, name in present.items()}),
@@ -132,12 +146,18 @@ class CocoEvaluator:
         ]
 
     def resampled(self, draws: int, seed: int = 0) -> np.ndarray:
-        """float64 [draws]: the mAP (all ten thresholds) of as many images, drawn from those added with replacement,
-        `draws` times.
+        """Returns bootstrap samples of the mAP over all ten IoU thresholds.
 
-        How far they spread is how far the mAP hangs on which images there happen to be. Evaluators that were given the
-        same images draw the same ones for the same seed, so that two sets of detections can be compared draw by draw.
-        -1 where a draw holds nothing to find.
+        Each draw is a sample with replacement of as many images as were added; the spread of the values shows how much
+        the mAP depends on the choice of images. Evaluators with the same images draw the same samples for the same
+        seed, so that two sets of detections can be compared draw by draw.
+
+        Args:
+            draws: number of samples.
+            seed: of the random generator.
+
+        Returns:
+            float64 [draws]; -1 for a draw without groundtruth.
         """
         if not any(len(objects.classes) for _, objects, _ in self._images):
             return -np.ones(draws)
@@ -151,7 +171,7 @@ class CocoEvaluator:
             evaluation.evaluate()
             by_category = np.array(evaluation.evalImgs, object).reshape(
                 -1, size
-            )  # What pycocotools knows of each category in each image.
+            )  # pycocotools' matches by category and image.
             means = []
             for _ in range(draws):
                 evaluation.evalImgs = by_category[:, random.integers(0, size, size)].ravel().tolist()
@@ -160,7 +180,7 @@ class CocoEvaluator:
         return np.array(means)
 
     def _present(self) -> dict[int, str]:
-        """Column K in the arrays -> name, of the categories with groundtruth that is not crowd."""
+        """Returns index in K -> name, for the categories that have groundtruth other than crowd regions."""
         classes = {class_ for _, objects, _ in self._images for class_ in objects.classes[~objects.is_crowd].tolist()}
         return {column: name for column, (id_, name) in enumerate(self._names.items()) if id_ - 1 in classes}
 
@@ -172,7 +192,7 @@ class CocoEvaluator:
         return _mean(self._accumulated()[1][:, column, _SIZES[size], _LIMITS[limit]])
 
     def _accumulated(self) -> tuple[np.ndarray, np.ndarray]:
-        """precision [T, R, K, A, M] and recall [T, K, A, M]."""
+        """Returns precision [T, R, K, A, M] and recall [T, K, A, M]."""
         if self._arrays is None:
             self._arrays = self._accumulate()
         return self._arrays
@@ -184,18 +204,15 @@ class CocoEvaluator:
             from hotcoco import COCOeval
         else:
             from pycocotools.cocoeval import COCOeval
-        with contextlib.redirect_stdout(
-            io.StringIO()
-        ):  # pycocotools reports its progress on stdout, with no way to say no.
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools always prints its progress on stdout.
             evaluation = COCOeval(*self._as_coco(self._fast), "bbox")
             evaluation.evaluate()
             evaluation.accumulate()
         return np.asarray(evaluation.eval["precision"]), np.asarray(evaluation.eval["recall"])
 
     def _as_coco(self, fast: bool) -> tuple[object, object]:
-        """Groundtruth and detections as the COCO objects of the library in use, never through a file."""
-        # Equal scores are ranked by image, so images are numbered by their id and not by the order in which they
-        # arrived.
+        """Returns groundtruth and detections as COCO objects of the library in use, without writing a file."""
+        # Equal scores are ranked by image number, so numbers follow the image ids and not the order of arrival.
         ordered = sorted(self._images, key=lambda image: image_rank(image[0]))
         objects = [entry for number, (_, part, _) in enumerate(ordered, start=1) for entry in _objects(number, part)]
         found = [entry for number, (_, _, part) in enumerate(ordered, start=1) for entry in _found(number, part)]
@@ -204,7 +221,7 @@ class CocoEvaluator:
         for entries in (objects, found):
             for number, entry in enumerate(
                 entries, start=1
-            ):  # From 1: pycocotools takes a match with id 0 for no match.
+            ):  # Starts at 1, since pycocotools treats a match with id 0 as no match.
                 entry["id"] = number
         return tuple(
             _coco({"images": images, "categories": categories, "annotations": entries}, fast)
@@ -213,7 +230,7 @@ class CocoEvaluator:
 
 
 def _members(super_categories: Mapping[str, Sequence[str]], categories: Sequence[Category]) -> dict[str, list[str]]:
-    """The members of every super-category as tags call them; a config may call them by name or by display_name."""
+    """Returns the members of each super-category as named in tags; a config may use name or display_name."""
     tags = category_names(categories)
     return {
         name: [tags[category.id - 1] for category in categories if members & {category.name, category.shown}]
@@ -263,7 +280,7 @@ def _found(image: int, detections: ImageDetections) -> list[dict]:
 
 
 def _to_xywh(boxes: np.ndarray) -> list[list[float]]:
-    """[n, 4] ymin, xmin, ymax, xmax -> COCO's x, y, width, height."""
+    """Converts boxes [n, 4] from ymin, xmin, ymax, xmax to COCO's x, y, width, height."""
     ymin, xmin, ymax, xmax = np.asarray(boxes, np.float64).reshape(-1, 4).T
     return np.stack([xmin, ymin, xmax - xmin, ymax - ymin], axis=1).tolist()
 

@@ -1,17 +1,14 @@
-"""Precision, recall and F1 of the detections a user would act on, and which category is taken for which.
+"""Confusion matrix, and precision, recall and F1 at a score threshold.
 
-    Detections of at least the score threshold are paired with objects one to one, largest IoU first, IoU at least 0.5,
-        whatever their
-    classes; of equal IoUs, that of the better score first (`evaluator.detection_rank`). A pair of one class is a hit; a
-        pair of two
-    classes is a confusion, that is, a false detection of the one and a missed object of the other; a detection or
-        object without
-    partner is false or missed.
+    Detections with at least the threshold's score are paired with objects one to one, regardless of class: largest IoU
+    first, IoU at least 0.5; of equal IoUs, the higher score first (`evaluator.detection_rank`). A pair of equal class
+    is a hit. A pair of different classes is a confusion: a false detection of one class and a missed object of the
+    other. Detections without a partner are false, objects without one are missed.
 
     precision = hits / detections      recall = hits / objects      F1 = 2 hits / (detections + objects)
 
-Crowd and difficult objects count neither way: a detection whose only partner could be one of them is left out. A rate
-is -1 where its denominator is 0.
+Crowd and difficult objects are ignored, and so are detections that overlap only them. A rate is -1 if its denominator
+is 0.
 """
 
 from __future__ import annotations
@@ -26,13 +23,15 @@ from detection.types import Category
 
 
 class ConfusionEvaluator:
-    """Tags `DetectionBoxes_At50/{Precision, Recall, F1}` and `DetectionBoxes_At50ByCategory/{...}/<name>`; 50 is the
-    score threshold, 0.5.
+    """Confusion matrix, precision, recall and F1, overall and per category.
+
+    Tags are `DetectionBoxes_At50/{Precision, Recall, F1}` and `DetectionBoxes_At50ByCategory/{...}/<name>`, where 50 is
+    the score threshold in percent.
 
     Args:
-        categories: what can be found.
-        score_threshold: detections below it are not looked at.
-        iou_threshold: the least overlap of a pair.
+        categories: the classes to evaluate.
+        score_threshold: detections with lower scores are ignored.
+        iou_threshold: minimum IoU of a pair.
     """
 
     def __init__(
@@ -51,14 +50,18 @@ class ConfusionEvaluator:
 
     @property
     def matrix(self) -> np.ndarray:
-        """int64 [K + 1, K + 1]: true category by row, found category by column; last row false detections, last column
-        missed objects."""
+        """The confusion matrix, int64 [K + 1, K + 1]: true category by row, detected category by column.
+
+        The last row counts false detections, the last column missed objects.
+        """
         return self._matrix.copy()
 
     def clear(self) -> None:
+        """Removes all images."""
         self._matrix = np.zeros((len(self._names) + 1, len(self._names) + 1), np.int64)
 
     def add(self, image_id: str, groundtruth: ImageGroundtruth, detections: ImageDetections) -> None:
+        """Adds one image; see `Evaluator.add`."""
         known = np.isin(groundtruth.classes, list(self._row))
         objects, ignored = groundtruth.boxes[known], (groundtruth.is_crowd | groundtruth.difficult)[known]
         detections = ImageDetections(*(field[detection_rank(detections)] for field in detections))
@@ -77,6 +80,7 @@ class ConfusionEvaluator:
         np.add.at(self._matrix, (np.delete(rows, partner[paired]), nothing), 1)
 
     def result(self) -> dict[str, float]:
+        """Returns tag -> value over all images added."""
         prefix = f"DetectionBoxes_At{100 * self._score_threshold:g}"
         hits = self._matrix.diagonal()[:-1]
         rates = _rates(hits.sum(), self._matrix[:, :-1].sum(), self._matrix[:-1].sum())
@@ -86,6 +90,7 @@ class ConfusionEvaluator:
         return tags
 
     def per_category(self) -> list[PerCategory]:
+        """Returns precision, recall and F1 by category."""
         hits, detections, objects = (
             self._matrix.diagonal()[:-1],
             self._matrix[:, :-1].sum(axis=0),
@@ -103,8 +108,15 @@ class ConfusionEvaluator:
 
 
 def pair(overlaps: np.ndarray, threshold: float) -> np.ndarray:
-    """One-to-one pairs of detections and objects by overlaps [d, m], largest first: the object of each detection, int
-    [d], -1 for none."""
+    """Pairs detections and objects one to one, largest overlap first.
+
+    Args:
+        overlaps: [d, m], IoU of each detection with each object.
+        threshold: minimum IoU of a pair.
+
+    Returns:
+        The object of each detection, int [d]; -1 for none.
+    """
     partner = np.full(len(overlaps), -1, np.int64)
     left = np.where(overlaps >= threshold, overlaps, -1.0)
     while left.size and left.max() >= 0:

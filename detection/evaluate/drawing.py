@@ -1,7 +1,7 @@
-"""Labelled boxes on one image.
+"""Draws labelled boxes on an image.
 
-Everything is drawn on a copy of the image magnified without smoothing and then averaged down again: lines, corners and
-letters become smooth, while pixels under nothing drawn keep their exact value.
+Everything is drawn on a copy of the image enlarged with nearest-neighbour sampling, which is then averaged down again.
+So lines, corners and text are antialiased, and all other pixels keep their exact values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from detection.evaluate.fonts import Font, font_for, legible
 Color = tuple[int, int, int]
 Place = tuple[int, int, int, int]  # left, top, right, bottom
 
-_MAX_CANVAS = 6_000_000  # pixels of the magnified copy: large photographs are fine enough as they are
+_MAX_CANVAS = 6_000_000  # maximum pixels of the enlarged copy; large images need no antialiasing
 _DARK, _LIGHT = (16, 18, 24), (255, 255, 255)
 
 
@@ -28,16 +28,17 @@ def draw_boxes(
     labels: Sequence[str],
     dashed: Sequence[bool] | np.ndarray | None = None,
 ) -> np.ndarray:
-    """The image with boxes, most important first: an earlier box lies over a later one, and its label finds room first.
+    """Draws boxes on a copy of an image, the most important first.
 
-    Line width and text grow with the image. A label that cannot be readable (an image of a few pixels) is left out.
+    Earlier boxes are drawn over later ones, and their labels are placed first. Line width and text size scale with the
+    image. Labels are omitted if the image is too small for readable text.
 
     Args:
         image: uint8 [h, w, 3].
-        boxes: [n, 4] ymin, xmin, ymax, xmax, pixels; parts outside the image are cut off.
+        boxes: [n, 4] ymin, xmin, ymax, xmax in pixels; clipped to the image.
         colors: n.
-        labels: n; an empty one is not drawn.
-        dashed: n; None draws all lines full.
+        labels: n; empty ones are not drawn.
+        dashed: n; None draws solid lines.
 
     Returns:
         uint8 [h, w, 3], a new array.
@@ -56,13 +57,16 @@ def draw_boxes(
 
 
 def ink_on(color: Color) -> Color:
-    """The text colour that is easier to read on `color`."""
+    """Returns the text colour, dark or light, that is easier to read on `color`."""
     return _LIGHT if 0.2126 * color[0] + 0.7152 * color[1] + 0.0722 * color[2] < 135 else _DARK
 
 
 def shorten(text: str, size: int, width: float) -> str:
-    """The text on one line, cut with an ellipsis to `width` pixels at font size `size`; empty if not even one sign
-    fits."""
+    """Shortens a text with an ellipsis to `width` pixels at font size `size`.
+
+    Returns:
+        The text on one line; empty if not even one character fits.
+    """
     text = legible(text, size)
     if font_for(text, size).getlength(text) <= width:
         return text
@@ -72,7 +76,7 @@ def shorten(text: str, size: int, width: float) -> str:
 
 
 class _Canvas:
-    """The magnified image. Lengths and places inside are in its pixels."""
+    """The enlarged image. Lengths and positions are in its pixels."""
 
     def __init__(self, image: np.ndarray) -> None:
         height, width = image.shape[:2]
@@ -86,23 +90,26 @@ class _Canvas:
             .convert("RGB")
             .resize((self.width, self.height), Image.Resampling.NEAREST)
         )
-        self.draw = ImageDraw.Draw(self.picture, "RGBA")  # Colours with an alpha are blended in.
+        self.draw = ImageDraw.Draw(self.picture, "RGBA")  # Blends colours that have an alpha value.
         self.labels: list[Place] = []
 
     def finish(self) -> np.ndarray:
+        """Returns the image in its original size, uint8 [h, w, 3]."""
         return np.asarray(self.picture.reduce(self.zoom))
 
     def place(self, box: np.ndarray) -> Place:
-        """The first and last columns and rows of a box [ymin, xmin, ymax, xmax] of the image, cut to it; at least one
-        of each."""
+        """Returns the first and last columns and rows of a box [ymin, xmin, ymax, xmax].
+
+        The argument is in pixels of the original image. The result is clipped to the image and has at least one column
+        and one row.
+        """
         top, bottom = (min(max(round(self.zoom * value), 0), self.height) for value in (box[0], box[2]))
         left, right = (min(max(round(self.zoom * value), 0), self.width) for value in (box[1], box[3]))
         left, top = min(left, self.width - 1), min(top, self.height - 1)
         return left, top, max(right - 1, left), max(bottom - 1, top)
 
     def outline(self, place: Place, color: Color, dashed: bool) -> None:
-        """A breath of the colour inside, and a line with a soft shadow on either side that sets it off from any
-        background."""
+        """Draws a box: a faint fill, and a line with a dark edge on either side that is visible on any background."""
         left, top, right, bottom = place
         line, shade = self.line, max(1, self.zoom // 2)
         radius = min(2 * line, (right - left) // 2, (bottom - top) // 2)
@@ -128,7 +135,7 @@ class _Canvas:
             self.draw.rectangle((max(right - line + 1, left), start, right, end), fill=color)
 
     def label(self, place: Place, color: Color, label: str) -> None:
-        """Writes a label at its box, where it hides the least of the labels before it."""
+        """Draws a label at its box, at the position that covers the least of the earlier labels."""
         pad = self.text // 3
         tall = self.text + self.text // 3
         text = shorten(label, self.text, self.width - 2 * pad)
@@ -143,7 +150,7 @@ class _Canvas:
         self.draw.text((left + wide / 2, top + tall / 2), text, fill=ink_on(color), font=font, anchor="mm")
 
     def _free(self, place: Place, wide: int, tall: int) -> tuple[int, int]:
-        """Left and top of a label `wide` x `tall`: above the box, else inside it, else below, by what it would hide."""
+        """Returns left and top for a label: above, inside or below the box, whichever covers the least."""
         left, top, right, bottom = place
         corners = [
             (left, top - tall),

@@ -1,12 +1,10 @@
-"""What every metric looks like to the loop: fed one image after the other, asked once for its numbers.
+"""The interface of metrics: images are added one by one, then the result is computed.
 
-Boxes are float [n, 4] `[ymin, xmin, ymax, xmax]` in pixels of the original image (a detector's own pixels are those of
-the resized image, in which size classes and, with distorted aspect ratios, areas would mean something else). Classes
-are 0-based: label id - 1.
+Boxes are float [n, 4] `[ymin, xmin, ymax, xmax]` in pixels of the original image. (In pixels of the resized image the
+size classes and, if the aspect ratio changes, areas would have a different meaning.) Classes are 0-based: label id - 1.
 
-A metric is -1 where it has no meaning because there is nothing to find: no groundtruth of that category, or none of
-that size. It is never NaN, so that every result can be written as JSON. Means leave such entries out. A category
-without any groundtruth has no tag.
+A metric is -1 if it is undefined because there is no groundtruth of that category or size. It is never NaN, so that
+every result can be written as JSON. Means ignore such entries. A category without any groundtruth has no tag.
 """
 
 from __future__ import annotations
@@ -22,28 +20,26 @@ from detection.types import Category
 
 
 class ImageGroundtruth(NamedTuple):
-    """What is to be found in one image, without padding."""
+    """The groundtruth of one image, without padding."""
 
     boxes: np.ndarray  # float [m, 4], pixels of the original image
     classes: np.ndarray  # int [m], 0-based
-    is_crowd: np.ndarray  # bool [m], a region of many objects: what is found in it counts neither way
-    difficult: np.ndarray  # bool [m], PASCAL VOC's mark; COCO's metrics do not know it
-    areas: (
-        np.ndarray
-    )  # float [m], pixels² of the original image (of the object, not of its box, where the annotation knows it)
-    # bool [m], Open Images' mark: a box around several objects that touch; empty where it is not read
+    is_crowd: np.ndarray  # bool [m], a region of many objects; detections in it are ignored
+    difficult: np.ndarray  # bool [m], a flag of PASCAL VOC; COCO's metrics do not use it
+    areas: np.ndarray  # float [m], pixels² of the original image: of the object if annotated, otherwise of its box
+    # bool [m], a flag of Open Images: a box around several touching objects; empty if it was not read
     group_of: np.ndarray | tuple[()] = ()
-    # int [v], 0-based classes of which it was checked whether they are in the image; None where that is not read
+    # int [v], 0-based classes whose presence in the image was verified by annotators; None if that was not read
     checked: np.ndarray | None = None
 
     def rows(self, kept: np.ndarray) -> ImageGroundtruth:
-        """Only those objects for which `kept` (bool [m]) holds."""
+        """Returns the objects selected by `kept`, bool [m]."""
         rows = {name: getattr(self, name)[kept] for name in self._fields[:5]}
         return self._replace(**rows, group_of=self.group_of[kept] if len(self.group_of) else ())
 
 
 class ImageDetections(NamedTuple):
-    """What was found in one image, without padding, in any order."""
+    """The detections of one image, without padding, in any order."""
 
     boxes: np.ndarray  # float [d, 4], pixels of the original image
     scores: np.ndarray  # float [d]
@@ -51,7 +47,7 @@ class ImageDetections(NamedTuple):
 
 
 class PerCategory(NamedTuple):
-    """One column of the table printed after an evaluation."""
+    """A column of the table that is printed after an evaluation."""
 
     title: str  # e.g. AP
     values: dict[str, float]  # by category name; only categories with groundtruth
@@ -59,30 +55,35 @@ class PerCategory(NamedTuple):
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """One family of metrics. Made once, used for many evaluations: `clear`, then `add` for every image, then
-    `result`."""
+    """A set of metrics.
+
+    One instance serves many evaluations: call `clear`, then `add` for every image, then `result`.
+    """
 
     def clear(self) -> None:
-        """Forgets all images."""
+        """Removes all images."""
 
     def add(self, image_id: str, groundtruth: ImageGroundtruth, detections: ImageDetections) -> None:
-        """Takes one image. Ids are unique within an evaluation; boxes of classes outside the categories are left
-        out."""
+        """Adds one image.
+
+        Args:
+            image_id: unique within an evaluation.
+            groundtruth: boxes of classes that are not in the categories are ignored.
+            detections: likewise.
+        """
 
     def result(self) -> dict[str, float]:
-        """Tag -> value over all images added; may be called repeatedly, and before any image."""
+        """Returns tag -> value over all images added; may be called repeatedly, and before any image is added."""
 
     def per_category(self) -> list[PerCategory]:
-        """Columns for the table on the terminal; always available, whether or not the tags per category are asked
-        for."""
+        """Returns the columns of the printed table, whether or not `result` has tags per category."""
 
 
 def image_rank(image_id: str) -> tuple:
-    """Sorting key of image ids, which ranks detections of equal score and different images: numbers by value, then
-    other texts by code point.
+    """Returns the sort key of an image id, which ranks detections of equal score in different images.
 
-    So a metric is the same in whatever order images arrive. Digits are compared as text, since Python reads no more
-    than 4300 of them as a number.
+    Numbers are ordered by value, then other ids by code point, so that metrics do not depend on the order of images.
+    Digits are compared as text, since Python converts at most 4300 of them to a number.
     """
     if not (image_id.isascii() and image_id.isdecimal()):
         return 1, 0, "", image_id
@@ -91,15 +92,20 @@ def image_rank(image_id: str) -> tuple:
 
 
 def detection_rank(detections: ImageDetections) -> np.ndarray:
-    """int [d], the detections of one image by descending score; among equals by class, then by box, so that their order
-    in the input is no matter."""
+    """Ranks the detections of one image by descending score.
+
+    Equal scores are ranked by class, then by box, so that the order of the input does not matter.
+
+    Returns:
+        Indices of the detections, int [d].
+    """
     return np.lexsort(
         (*np.asarray(detections.boxes, np.float64).reshape(-1, 4).T[::-1], detections.classes, -detections.scores)
     )
 
 
 def category_names(categories: Sequence[Category]) -> dict[int, str]:
-    """0-based class -> name. Names that occur twice get their label id added, so that no two tags are equal."""
+    """Returns 0-based class -> name; the label id is added to repeated names, so that no two tags are equal."""
     shown = {category.id: printable(category.shown) for category in categories}
     times = Counter(shown.values())
     return {label - 1: f"{name} (id {label})" if times[name] > 1 else name for label, name in shown.items()}

@@ -1,8 +1,7 @@
-"""A font that can write a given name, on any machine.
+"""Finds a font that has all characters of a text.
 
-matplotlib, where it is installed (for plots), carries DejaVu Sans (Latin, Greek, Cyrillic, Arabic, ...); systems
-usually have one with East Asian signs; Pillow has one with plain Latin letters built in. The first that knows every
-sign of the text is taken.
+matplotlib, if installed, includes DejaVu Sans (Latin, Greek, Cyrillic, Arabic, ...); most systems have a font with East
+Asian characters; Pillow has a built-in font with Latin letters. The first that has every character of the text is used.
 """
 
 from __future__ import annotations
@@ -32,22 +31,22 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @functools.cache
 def font_for(text: str, size: int) -> Font:
-    """The font that lacks the fewest signs of `text`, the first of equals; it draws boxes for signs it lacks."""
-    return min(_fonts(size), key=lambda font: len(_lacking(font, text)))
+    """Returns the font at `size` pixels that lacks the fewest characters of `text`; it draws boxes for missing ones."""
+    return min(_fonts(size), key=lambda font: len(_missing(font, text)))
 
 
 @functools.cache
 def legible(text: str, size: int) -> str:
-    """The text on one line, with bare letters for accented ones that no font has."""
+    """Returns the text on one line, with base letters instead of accented ones that no font has."""
     text = " ".join(text.split())
     font = font_for(text, size)
-    bare = {sign: unicodedata.normalize("NFKD", sign)[0] for sign in _lacking(font, text)}
-    return "".join(bare[sign] if sign in bare and _has(font, bare[sign]) else sign for sign in text)
+    base = {character: unicodedata.normalize("NFKD", character)[0] for character in _missing(font, text)}
+    return "".join(base[each] if each in base and _has(font, base[each]) else each for each in text)
 
 
 @functools.cache
 def _fonts(size: int) -> tuple[Font, ...]:
-    """All fonts found, at `size` pixels; never empty."""
+    """Returns all fonts found, at `size` pixels; never empty."""
     found: list[Font] = []
     matplotlib = importlib.util.find_spec("matplotlib")
     bundled = (
@@ -60,17 +59,17 @@ def _fonts(size: int) -> tuple[Font, ...]:
             if name is not None:
                 found.append(ImageFont.truetype(str(name), size))
         except OSError:
-            continue  # Not on this machine; the next may be.
+            continue  # This font is not installed.
     return (*found, ImageFont.load_default(size))
 
 
-def _lacking(font: Font, text: str) -> set[str]:
-    return {sign for sign in text if not sign.isspace() and not _has(font, sign)}
+def _missing(font: Font, text: str) -> set[str]:
+    return {character for character in text if not character.isspace() and not _has(font, character)}
 
 
 @functools.cache
-def _has(font: Font, sign: str) -> bool:
-    """Whether the font draws something else than its replacement for unknown signs (that of a code point never
-    assigned)."""
-    drawn, unknown = font.getmask(sign), font.getmask("\U000e0fff")
+def _has(font: Font, character: str) -> bool:
+    """Returns whether the font draws a character differently from its placeholder for missing characters."""
+    # The placeholder is drawn for a code point that is not assigned.
+    drawn, unknown = font.getmask(character), font.getmask("\U000e0fff")
     return drawn.size != unknown.size or bytes(drawn) != bytes(unknown)

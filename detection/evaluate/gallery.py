@@ -1,4 +1,4 @@
-"""The pictures of an evaluation: the first images, with what was found beside what is there."""
+"""Pictures of an evaluation: the first images, with detections beside groundtruth."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ from detection.types import Example
 
 
 class Gallery:
-    """Draws the first `settings.num_visualizations` images it is shown, and writes them to
-    `settings.visualization_export_dir`, if any.
+    """Draws the first `settings.num_visualizations` images, and writes them to `settings.visualization_export_dir`.
 
-    After one file that cannot be written it tries no other.
+    After one file that cannot be written it does not try to write others.
+
+    Args:
+        settings: number of pictures, folder and style.
+        names: 0-based class -> name.
+        step: the training step, for warnings.
     """
 
     def __init__(self, settings: EvalSettings, names: Mapping[int, str], step: int = 0) -> None:
@@ -30,7 +34,7 @@ class Gallery:
         self.pictures: list[np.ndarray] = []  # uint8 [h, w, 3], sizes vary
 
     def show(self, example: Example, image: EvaluatedImage) -> None:
-        """Takes one image of a batch."""
+        """Draws one image of a batch, unless there are enough pictures already."""
         if len(self.pictures) >= self._settings.num_visualizations:
             return
         pixels, scale = picture(example, image)
@@ -39,7 +43,7 @@ class Gallery:
         self.pictures.append(side_by_side(pixels, detections, groundtruth, self._names, self._settings.style))
         if self._writes:
             self._writes = False
-            with results.spared(f"pictures in {self._settings.visualization_export_dir}", self._step):
+            with results.warn_on_write_error(f"pictures in {self._settings.visualization_export_dir}", self._step):
                 path = self._path(image.source_id)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(self.pictures[-1]).save(
@@ -48,7 +52,7 @@ class Gallery:
                 self._writes = True
 
     def _path(self, source_id: str) -> Path:
-        """export-<id>.png or export-<number>.png; an id, which comes from data, never leads out of the folder."""
+        """Returns export-<id>.png or export-<number>.png; ids, which come from data, cannot leave the folder."""
         name = (
             re.sub(r"[^\w.-]", "_", source_id)
             if self._settings.name_visualizations_by_image

@@ -1,5 +1,4 @@
-"""From batches of tensors to single images: padding removed, boxes in pixels of the original image, names made
-unique."""
+"""Splits batches into single images, without padding, with boxes in pixels of the original image and unique ids."""
 
 from __future__ import annotations
 
@@ -13,22 +12,24 @@ from PIL import Image
 from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth
 from detection.types import Detections, Example, is_given
 
-_PICTURE_SIDE = 1024  # pixels, the longer side of a picture at most
+_PICTURE_SIDE = 1024  # pixels, maximum length of the longer side of a picture
 
 
 class EvaluatedImage(NamedTuple):
-    """One image of a batch, with what is there and what was found."""
+    """One image of a batch, with groundtruth and detections."""
 
     source_id: str
-    row: int  # in the batch
+    row: int  # index in the batch
     shape: tuple[int, int]  # height and width of the original image
     groundtruth: ImageGroundtruth
     detections: ImageDetections
 
 
 def images_of(example: Example, detections: Detections) -> Iterator[EvaluatedImage]:
-    """The images of a batch of eager tensors or arrays. Rows without an image (original shape 0 x 0, which fill up a
-    last batch) are skipped."""
+    """Yields the images of a batch of eager tensors or arrays.
+
+    Rows without an image (original shape 0 x 0, which pad the last batch) are skipped.
+    """
     shapes = np.asarray(example.info.original_shapes)
     true_shapes = np.asarray(example.batch.true_shapes)
     groundtruth = type(example.groundtruth)(*(np.asarray(field) for field in example.groundtruth))
@@ -53,8 +54,7 @@ def images_of(example: Example, detections: Detections) -> Iterator[EvaluatedIma
 def _groundtruth(groundtruth, row: int, there: slice, to_original: np.ndarray) -> ImageGroundtruth:
     boxes = groundtruth.boxes[row, there] * to_original
     difficult = groundtruth.difficult[row, there]
-    # A box of weight 0 that is marked as nothing else is still one "neither to be learnt nor punished": to metrics, a
-    # crowd of one.
+    # A box of weight 0 without another flag is ignored in training, so metrics treat it as a crowd region.
     crowd = groundtruth.is_crowd[row, there] | ((groundtruth.weights[row, there] == 0) & ~difficult)
     areas = groundtruth.areas[row, there].astype(np.float64)
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0)
@@ -70,8 +70,10 @@ def _groundtruth(groundtruth, row: int, there: slice, to_original: np.ndarray) -
 
 
 def _detections(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, extent: np.ndarray) -> ImageDetections:
-    """Detections cut to the image; without those on its padding only, and without non-finite ones (of a diverged
-    model)."""
+    """Returns detections clipped to the image, without those on its padding and without non-finite ones.
+
+    Non-finite boxes or scores come from diverged models.
+    """
     finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
     boxes = np.clip(np.where(finite[:, None], boxes, 0.0).astype(np.float64), 0.0, 1.0) * extent
     kept = finite & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
@@ -79,7 +81,7 @@ def _detections(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, exte
 
 
 class ImageNames:
-    """Gives every image of an evaluation a name of its own; warns once, at the end, of those it had to make up."""
+    """Gives every image of an evaluation a unique name, and warns once about those that had to be generated."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
@@ -87,7 +89,7 @@ class ImageNames:
         self._repeated: list[str] = []
 
     def unique(self, source_id: str) -> str:
-        """The source id; `image-<n>` where it is empty, `<id>#<n>` where it occurred before."""
+        """Returns the source id; `image-<n>` if it is empty, `<id>#<n>` if it occurred before."""
         name = source_id
         if not source_id:
             self._empty += 1
@@ -102,7 +104,7 @@ class ImageNames:
         return name
 
     def warn(self) -> None:
-        """Says what was wrong with the ids, if anything."""
+        """Logs a warning about empty or repeated ids, if there were any."""
         if self._empty:
             logging.warning("image/source_id: empty in %d evaluated records; numbered instead", self._empty)
         if self._repeated:
@@ -115,13 +117,13 @@ class ImageNames:
 
 
 def picture(example: Example, image: EvaluatedImage) -> tuple[np.ndarray, float]:
-    """The image for people: uint8 [h, w, 3] without padding, in the proportions of the original, and its size in
-    proportion to that.
+    """Returns an image for display, uint8 [h, w, 3] with the aspect ratio of the original, and its scale.
 
-    It is made from the resized image, which is all that is kept of it, so details are those that the detector saw.
+    The picture is made from the resized image, since the original is not kept. The scale is the size of the picture
+    relative to the original.
     """
     true_height, true_width = (int(side) for side in np.asarray(example.batch.true_shapes)[image.row])
-    pixels = np.asarray(example.batch.images[image.row])[:true_height, :true_width]
+    pixels = np.asarray(example.batch.images[image.row])[:true_height, :true_width, :3]
     scale = min(1.0, _PICTURE_SIDE / max(image.shape))
     height, width = (max(1, round(scale * side)) for side in image.shape)
     frame = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))

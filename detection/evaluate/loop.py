@@ -1,8 +1,8 @@
-"""One pass over an evaluation input: detect, compare, report.
+"""Runs one evaluation: detects objects in all images, computes metrics and writes results.
 
     batch -> predict -> postprocess -> original pixels -> evaluators -> table, files, TensorBoard
 
-`predict`, `postprocess` and the losses run in one graph, traced once for an input whatever the size of its last batch.
+`predict`, `postprocess` and the losses run in one graph, which is traced once per input.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TextIO
 import tensorflow as tf
 
 from detection.errors import DataError, number_of
-from detection.evaluate import results, stored, table
+from detection.evaluate import results, stored, table, voc_results
 from detection.evaluate.evaluator import Evaluator, category_names
 from detection.evaluate.gallery import Gallery
 from detection.evaluate.images import EvaluatedImage, ImageNames, images_of
@@ -27,13 +27,14 @@ from detection.types import Category, Detections, Example
 
 
 class EvalStep:
-    """What runs on one batch, as a graph. Keep one for many evaluations of a detector: tracing takes longer than many
-    batches.
+    """The graph that evaluates one batch.
+
+    Use one instance for many evaluations of a detector, since tracing takes longer than many batches.
 
     Args:
-        detector: its present weights are used at every call.
-        losses: whether the losses are computed too.
-        regularize: whether the regularisation loss is one of them, as in training.
+        detector: its current weights are used at every call.
+        losses: whether to compute the losses.
+        regularize: whether the losses include the regularisation loss, as in training.
     """
 
     def __init__(self, detector: Detector, losses: bool = True, regularize: bool = True) -> None:
@@ -41,8 +42,14 @@ class EvalStep:
         self._graph = tf.function(self._run, autograph=False)
 
     def bound_to(self, spec: Example) -> Callable[[Example], tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]]:
-        """The graph for examples of this spec: example -> (boxes, scores, classes, counts), losses by tag. Traced at
-        the first time only."""
+        """Returns the graph for examples of a spec, traced at the first call only.
+
+        Args:
+            spec: the element_spec of the data set.
+
+        Returns:
+            A function example -> ((boxes, scores, classes, counts), losses by tag).
+        """
         return self._graph.get_concrete_function(spec)
 
     def _run(self, example: Example) -> tuple[tuple[tf.Tensor, ...], dict[str, tf.Tensor]]:
@@ -56,7 +63,7 @@ class EvalStep:
                 losses["Loss/regularization_loss"] = self._detector.regularization_loss()
             losses["Loss/total_loss"] = tf.add_n(list(losses.values()))
         detections = self._detector.postprocess(predictions, example.batch.true_shapes)
-        # The raw boxes and scores are no metric's business, and by far the largest part of what would be copied.
+        # No metric uses the raw boxes and scores, and copying them would take the most time.
         return (detections.boxes, detections.scores, detections.classes, detections.counts), losses
 
 
@@ -75,37 +82,37 @@ def evaluate(
     stream: TextIO | None = None,
     unwritten: list[str] | None = None,
 ) -> dict[str, float]:
-    """Evaluates the detector as it is.
+    """Evaluates a detector with its current weights.
 
-    Losses are means over batches, each weighed by its images; those that a detector divides by the matches of a batch
-    depend on its size. Metrics do not, nor on the order of images. Results that cannot be written are told in a
-    warning.
+    Losses are means over batches, weighted by the number of images; a loss that a detector normalises by the matches in
+    a batch depends on the batch size. Metrics depend neither on the batch size nor on the order of images. Results that
+    cannot be written cause a warning.
 
     Args:
-        detector: with built variables.
-        dataset: batches of `types.Example`, one pass.
+        detector: has its variables.
+        dataset: batches of `types.Example`, one epoch.
         evaluators: cleared first; see `evaluate.metrics`.
         categories: the label map; boxes of other classes are ignored.
-        settings: pictures, exports, losses; None takes the defaults.
-        step: of training, under which results are filed.
-        model_dir: results go to its folder `eval`; None writes no files.
+        settings: pictures, exports, losses; None uses the defaults.
+        step: training step, under which results are stored.
+        model_dir: results are written to its folder `eval`; None writes no files.
         writer: for TensorBoard; None writes no summaries.
-        total: number of images, for the ETA; None where it is not known.
-        eval_step: made beforehand, to trace once for many evaluations; None makes one.
-        stream: where progress and tables are shown; None takes standard output.
-        unwritten: is given a line for each file of results that could not be written, which is an error where nothing
-            else is made.
+        total: number of images, for the estimate of the remaining time; None if unknown.
+        eval_step: a graph to reuse in several evaluations; None creates one.
+        stream: for progress and tables; None uses standard output.
+        unwritten: a message for each result file that could not be written is appended to it, so that a caller that
+            only evaluates can report an error.
 
     Returns:
         Tag -> value of all metrics and losses.
 
     Raises:
-        DataError: the dataset holds no image.
+        DataError: the data set has no images.
     """
     settings = EvalSettings() if settings is None else settings
     stream = sys.stdout if stream is None else stream
-    losses_wanted = settings.losses and not settings.ignore_groundtruth
-    graph = (eval_step or EvalStep(detector, losses_wanted)).bound_to(dataset.element_spec)
+    with_losses = settings.losses and not settings.ignore_groundtruth
+    graph = (eval_step or EvalStep(detector, with_losses)).bound_to(dataset.element_spec)
     seen = _Pass(settings, evaluators, categories, step)
     with Progress(total, "image", label="evaluate", stream=stream) as progress:
         for example in dataset:
@@ -117,10 +124,13 @@ def evaluate(
 
 
 class _Pass:
-    """What is gathered while the images of one evaluation go by.
+    """Collects metrics, losses, pictures and detections during one evaluation.
 
     Args:
-        settings, evaluators, categories, step: as of `evaluate`.
+        settings: as for `evaluate`, like all arguments.
+        evaluators: cleared first.
+        categories: the label map.
+        step: training step.
     """
 
     def __init__(
@@ -128,7 +138,7 @@ class _Pass:
     ) -> None:
         self._settings, self._evaluators, self._categories, self._step = settings, evaluators, categories, step
         self._names = category_names(categories)
-        self._counts = dict.fromkeys(self._names.values(), 0)  # boxes to be found, by category
+        self._counts = dict.fromkeys(self._names.values(), 0)  # number of groundtruth boxes, by category
         self._ids, self._gallery, self._exported = ImageNames(), Gallery(settings, self._names, step), []
         self._loss_sums: dict[str, float] = defaultdict(float)
         self._images = 0
@@ -136,7 +146,7 @@ class _Pass:
             evaluator.clear()
 
     def add(self, example: Example, found: tuple[tf.Tensor, ...], losses: dict[str, tf.Tensor]) -> int:
-        """Takes a batch and what was found in it; returns its images."""
+        """Adds a batch with its detections and losses; returns its number of images."""
         number = 0
         for image in images_of(example, Detections(*found, raw_boxes=None, raw_scores=None)):
             number += 1
@@ -157,8 +167,11 @@ class _Pass:
             self._exported.append((image.source_id, image.shape, image.detections))
 
     def metrics(self) -> dict[str, float]:
-        """Tag -> value of all metrics, and of the losses, means over the images. Raises DataError where there was no
-        image."""
+        """Returns tag -> value of all metrics and of the mean losses.
+
+        Raises:
+            DataError: no image was added.
+        """
         if not self._images:
             raise DataError(
                 "evaluation input: no images; check eval_input_reader.tf_record_input_reader.input_path and its"
@@ -169,7 +182,7 @@ class _Pass:
         return metrics | {tag: value / self._images for tag, value in self._loss_sums.items()}
 
     def report(self, metrics: dict[str, float]) -> str:
-        """The table that is shown."""
+        """Returns the table that is printed."""
         found = f"{number_of(self._images, 'image')}, {number_of(sum(self._counts.values()), 'box', 'boxes')}"
         heading = f"step {self._step}: {found}"
         return _report(heading, metrics, self._counts, self._evaluators)
@@ -181,21 +194,22 @@ class _Pass:
         writer: tf.summary.SummaryWriter | None,
         unwritten: list[str] | None,
     ) -> None:
-        """Files and summaries; arguments as of `evaluate`."""
+        """Writes files and summaries; arguments as for `evaluate`."""
         path, step = self._settings.export_path, self._step
         if path:
-            with results.spared(path, step, unwritten):
-                stored.write(path, stored.collect(self._exported, self._categories, {"step": step}))
+            with results.warn_on_write_error(path, step, unwritten):
+                write = voc_results.write if voc_results.is_result_path(path) else stored.write
+                write(path, stored.collect(self._exported, self._categories, {"step": step}))
         if model_dir is not None:
-            with results.spared(f"the metrics in {Path(model_dir) / 'eval'}", step, unwritten):
+            with results.warn_on_write_error(f"the metrics in {Path(model_dir) / 'eval'}", step, unwritten):
                 results.write_metrics(model_dir, step, metrics)
         if writer is not None:
-            with results.spared("the summaries of the evaluation", step):
+            with results.warn_on_write_error("the summaries of the evaluation", step):
                 results.write_summaries(writer, step, metrics, self._gallery.pictures)
 
 
 def _report(heading: str, metrics: dict[str, float], counts: dict[str, int], evaluators: Sequence[Evaluator]) -> str:
-    """Overall numbers, then a line a category."""
+    """Formats the overall metrics, then a line for each category."""
     columns = [column for evaluator in evaluators for column in evaluator.per_category()]
     general = {tag: value for tag, value in metrics.items() if "ByCategory" not in tag}
     parts = (

@@ -1,4 +1,4 @@
-"""The metrics sets of `eval_config.metrics_set`: which evaluators a name stands for."""
+"""The metrics sets of `eval_config.metrics_set`, and the evaluators that they create."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from detection.types import Category
 
 
 def evaluators(settings: EvalSettings, categories: Sequence[Category]) -> tuple[Evaluator, ...]:
-    """New evaluators of all metrics sets, in order; none where groundtruth is ignored."""
+    """Creates the evaluators of all metrics sets in `settings`, in order; none if groundtruth is ignored."""
     if settings.ignore_groundtruth:
         return ()
     return tuple(
@@ -33,10 +33,12 @@ def _coco(settings: EvalSettings, categories: Sequence[Category]) -> Evaluator:
         per_category_tags=settings.per_category_tags,
         all_per_category_tags=settings.all_per_category_tags,
         super_categories=dict(settings.super_categories),
+        labelled_only=settings.labelled_only,
+        unlabelled_is_checked=settings.unlabelled_is_checked,
     )
 
 
-# eval_config.metrics_set -> what makes the evaluator.
+# eval_config.metrics_set -> factory of the evaluator.
 METRICS_SETS: dict[str, Callable[[EvalSettings, Sequence[Category]], Evaluator]] = {
     "coco_detection_metrics": _coco,
     "pascal_voc_detection_metrics": lambda settings, categories: PascalVocEvaluator(categories),

@@ -1,19 +1,19 @@
-"""Average precision as Open Images defines it (Kuznetsova et al., 2020, section 5.1).
+"""Average precision as defined by Open Images (Kuznetsova et al., 2020, section 5.1).
 
-    A group-of box stands for several objects that touch. Detections are first matched to the other boxes of their class
-    as in PASCAL VOC (`evaluate.voc`). One that is then false, but lies within a group-of box of its class,
+    A group-of box contains several touching objects. Detections are first matched to the other boxes of their class as
+    in PASCAL VOC (`evaluate.voc`). A false detection that lies within a group-of box of its class,
 
         intersection / area of the detection >= 0.5,
 
-    is no mistake. All those within the same group-of box are one: in the metric of V2 they are left out; in that of the
-    challenge the box is an object itself, found once with the best of their scores, or missed.
+    is not counted as false. In the metric of V2 all detections within a group-of box are ignored; in the metric of the
+    challenge the group-of box is an object itself, detected once with the highest of their scores, or missed.
 
-The challenge looks at a class in an image only where somebody checked whether it is there: because it has a box, or
-because the labels of the whole image (`image/class/label`, whether they say yes or no) name it. Detections of other
-classes are left out. Marks of difficult objects and crowds are of other data sets: they are not looked at.
+The challenge evaluates a class in an image only if its presence was verified: the class has a box, or the labels of the
+whole image (`image/class/label`, positive or negative) contain it. Detections of other classes are ignored. Flags for
+difficult objects and crowds, which Open Images does not have, are not used.
 
-Hierarchies of classes come with the data: an object of a class is one of every class above it too, in records that were
-written so, or by `expand_labels_hierarchy` of the input reader.
+Class hierarchies must be in the data: an object is also annotated with every ancestor of its class, either in the
+records or through `expand_labels_hierarchy` of the input reader.
 """
 
 from __future__ import annotations
@@ -35,14 +35,16 @@ from detection.types import Category
 
 
 class OpenImagesEvaluator:
-    """Mean AP and AP per category, by the tags of the TF Object Detection API: `OpenImagesV2_Precision/mAP@0.5IOU` and
-    `OpenImagesV2_PerformanceByCategory/AP@0.5IOU/<name>`; `OpenImagesDetectionChallenge_...` for the challenge's.
+    """Mean AP and AP per category, with the tags of the TF Object Detection API.
+
+    Tags are `OpenImagesV2_Precision/mAP@0.5IOU` and `OpenImagesV2_PerformanceByCategory/AP@0.5IOU/<name>`, or
+    `OpenImagesDetectionChallenge_...` for the challenge.
 
     Args:
-        categories: what can be found.
-        iou_threshold: the least overlap of a true detection.
-        challenge: the metric of the challenge, not that of V2.
-        unlabelled_is_checked: of the challenge: where the labels of an image name no class, every class was checked.
+        categories: the classes to evaluate.
+        iou_threshold: minimum IoU of a true detection.
+        challenge: compute the metric of the challenge instead of that of V2.
+        unlabelled_is_checked: in the challenge, treat every class as verified in images without image-level labels.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class OpenImagesEvaluator:
         self.clear()
 
     def clear(self) -> None:
+        """Removes all images."""
         self._objects = dict.fromkeys(self._names, 0)
         # (image, class) -> scores and verdicts
         self._verdicts: dict[int, list[tuple[str, np.ndarray, np.ndarray]]] = {class_: [] for class_ in self._names}
 
     def add(self, image_id: str, groundtruth: ImageGroundtruth, detections: ImageDetections) -> None:
+        """Adds one image; see `Evaluator.add`."""
         groups = np.asarray(groundtruth.group_of, bool) if len(groundtruth.group_of) else _none(groundtruth.classes)
         counted = groundtruth.classes[~groups] if not self._challenge else groundtruth.classes
         for class_, number in zip(*np.unique(counted, return_counts=True), strict=True):
@@ -83,6 +87,7 @@ class OpenImagesEvaluator:
             self._verdicts[class_].append((image_id, *verdict))
 
     def result(self) -> dict[str, float]:
+        """Returns tag -> value over all images added."""
         prefix = "OpenImagesDetectionChallenge" if self._challenge else "OpenImagesV2"
         at, by_category = f"@{self._iou_threshold:g}IOU", self._by_category()
         mean = float(np.mean(list(by_category.values()))) if by_category else -1.0
@@ -91,11 +96,12 @@ class OpenImagesEvaluator:
         }
 
     def per_category(self) -> list[PerCategory]:
+        """Returns AP by category."""
         title = "challenge" if self._challenge else "OID"
         return [PerCategory(f"{title} AP{100 * self._iou_threshold:g}", self._by_category())]
 
     def _evaluated(self, groundtruth: ImageGroundtruth) -> np.ndarray:
-        """int [e], the classes whose detections in this image count."""
+        """Returns the classes to evaluate in this image, int [e]."""
         every = np.array(list(self._names), np.int64)
         if not self._challenge:
             return every
@@ -107,11 +113,13 @@ class OpenImagesEvaluator:
     def _verdict(
         self, boxes: np.ndarray, scores: np.ndarray, objects: np.ndarray, groups: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Scores and verdicts (true or false) of what was found of one class in one image.
+        """Returns scores and verdicts (true or false) of the detections of one class in one image.
 
         Args:
-            boxes: [d, 4] detections, best score first; scores: [d].
-            objects: [m, 4], not group-of; groups: [g, 4], group-of boxes.
+            boxes: [d, 4] detections, best score first.
+            scores: [d].
+            objects: [m, 4], groundtruth without group-of boxes.
+            groups: [g, 4], group-of boxes.
         """
         same = np.zeros(len(boxes), np.int64)
         ignored = np.zeros(len(objects), bool)

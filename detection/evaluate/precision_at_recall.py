@@ -1,9 +1,9 @@
-"""PASCAL VOC's average precision (`evaluate.voc`) of a part of the curve: the points whose recall lies within bounds.
+"""PASCAL VOC's average precision (`evaluate.voc`) over the part of the curve whose recall lies within bounds.
 
     AP = area under p(r) = max over r' >= r of precision(r'),   r' within [lower, upper]
 
-as the TF Object Detection API computes it: points outside are left out before, so that the area reaches from recall 0
-to the highest recall within the bounds, and is 0 where no point lies within.
+As in the TF Object Detection API, points outside the bounds are removed first, so that the area extends from recall 0
+to the highest recall within the bounds; it is 0 if there are no points within them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from detection.types import Category
 
 
 class PrecisionAtRecallEvaluator:
-    """Tags `PrecisionAtRecallBoxes_Precision/mAP@0.5IOU@[0.2,0.8]Recall` (without the bounds where they are 0 and 1)
-    and `PrecisionAtRecallBoxes_PerformanceByCategory/AP@0.5IOU/<name>`.
+    """Mean AP and AP per category within bounds of the recall.
+
+    Tags are `PrecisionAtRecallBoxes_Precision/mAP@0.5IOU@[0.2,0.8]Recall` (without the bounds if they are 0 and 1) and
+    `PrecisionAtRecallBoxes_PerformanceByCategory/AP@0.5IOU/<name>`.
 
     Args:
-        categories: what can be found.
-        bounds: the lowest and the highest recall that is looked at.
+        categories: the classes to evaluate.
+        bounds: the lowest and the highest recall.
     """
 
     def __init__(self, categories: Sequence[Category], *, bounds: tuple[float, float] = (0.0, 1.0)) -> None:
@@ -32,12 +34,15 @@ class PrecisionAtRecallEvaluator:
         self._bounds = bounds
 
     def clear(self) -> None:
+        """Removes all images."""
         self._voc.clear()
 
     def add(self, image_id: str, groundtruth: ImageGroundtruth, detections: ImageDetections) -> None:
+        """Adds one image; see `Evaluator.add`."""
         self._voc.add(image_id, groundtruth, detections)
 
     def result(self) -> dict[str, float]:
+        """Returns tag -> value over all images added."""
         low, high = self._bounds
         part = f"@[{low:.1f},{high:.1f}]Recall" if low > 0 or high < 1 else ""
         by_category = self._by_category()
@@ -48,6 +53,7 @@ class PrecisionAtRecallEvaluator:
         }
 
     def per_category(self) -> list[PerCategory]:
+        """Returns AP within the bounds by category."""
         low, high = self._bounds
         return [PerCategory(f"AP50 at recall {low:g} to {high:g}", self._by_category())]
 

@@ -1,10 +1,10 @@
-"""Where the numbers of an evaluation go: files in model_dir/eval, TensorBoard, a COCO results file.
+"""Writes the results of an evaluation: files in model_dir/eval, TensorBoard summaries, a COCO results file.
 
     metrics.json     {"step": 2000, "metrics": {tag: value}}, the latest evaluation
-    metrics.jsonl    one such line a step, by step; evaluating a step again replaces its line
+    metrics.jsonl    one such line per step, ordered by step; evaluating a step again replaces its line
 
-A reader never sees half of a file, also where two processes write into one folder. A number that JSON does not know
-(NaN, infinity; only losses can be so) is written as null.
+Files are replaced atomically, even if two processes write to the same folder. NaN and infinity, which JSON does not
+have and which only losses can be, are written as null.
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ from absl import logging
 
 from detection import files, json_text
 from detection.data.image_ids import coco_image_id
+from detection.errors import DataError
 from detection.evaluate.evaluator import ImageDetections
 from detection.files import write_text
 
 
 def write_metrics(model_dir: str | Path, step: int, metrics: Mapping[str, float]) -> Path:
-    """Writes metrics.json and the step's line of metrics.jsonl into model_dir/eval; returns the path of
-    metrics.json."""
+    """Writes metrics.json, and the line of this step in metrics.jsonl, to model_dir/eval.
+
+    Returns:
+        The path of metrics.json.
+    """
     folder = Path(model_dir) / "eval"
     folder.mkdir(parents=True, exist_ok=True)
     record = {
@@ -46,7 +50,7 @@ def write_metrics(model_dir: str | Path, step: int, metrics: Mapping[str, float]
 
 
 def _keep_damaged(path: Path, readable: int) -> None:
-    """Before a file with lines that cannot be read is written anew, a copy of it stays beside it."""
+    """Copies a file that has unreadable lines before it is rewritten without them."""
     data = path.read_bytes() if path.exists() else b""
     if len(data.splitlines()) > readable:
         copy = next(
@@ -55,24 +59,27 @@ def _keep_damaged(path: Path, readable: int) -> None:
             if not (name := path.with_name(f"{path.name}.damaged{number or ''}")).exists()
         )
         copy.write_bytes(data)
-        logging.warning("%s: has lines that cannot be read; the file as it was is kept as %s", path, copy)
+        logging.warning("%s: has lines that cannot be read; the original file is kept as %s", path, copy)
 
 
 def read_history(model_dir: str | Path) -> list[dict]:
-    """The lines of model_dir/eval/metrics.jsonl; one that cannot be read is left out with a warning. Empty without the
-    file."""
+    """Reads model_dir/eval/metrics.jsonl; unreadable lines are skipped with a warning.
+
+    Returns:
+        One dict with `step` and `metrics` per line; empty if there is no file.
+    """
     path = Path(model_dir) / "eval" / "metrics.jsonl"
     records = []
     for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
         try:
             records.append(_evaluation(json_text.parse(line, allow_nan=True)))
         except ValueError as error:
-            logging.warning("%s:%d: not an evaluation, left out (%s)", path, number, error)
+            logging.warning("%s:%d: not an evaluation, skipped (%s)", path, number, error)
     return records
 
 
 def _evaluation(record: object) -> dict:
-    """Raises ValueError unless it is one, as `write_metrics` writes it."""
+    """Returns a valid record, as `write_metrics` writes it; raises ValueError if it is not one."""
     if not isinstance(record, dict) or type(record.get("step")) is not int or not 0 <= record["step"] < 1 << 63:
         raise ValueError(f"{json_text.shown(record)} has no step")
     metrics = record.get("metrics")
@@ -89,8 +96,14 @@ def _evaluation(record: object) -> dict:
 def write_summaries(
     writer: tf.summary.SummaryWriter, step: int, metrics: Mapping[str, float], pictures: Sequence[np.ndarray] = ()
 ) -> None:
-    """Scalars under their tags and pictures, uint8 [h, w, 3], under `Detections_Left_Groundtruth_Right/<number>`, for
-    TensorBoard."""
+    """Writes summaries for TensorBoard.
+
+    Args:
+        writer: the summary writer.
+        step: training step.
+        metrics: written as scalars.
+        pictures: uint8 [h, w, 3], written under `Detections_Left_Groundtruth_Right/<number>`.
+    """
     with writer.as_default(step=step):
         for tag, value in metrics.items():
             tf.summary.scalar(tag, value)
@@ -100,7 +113,7 @@ def write_summaries(
 
 
 def coco_results(image_id: str, detections: ImageDetections) -> list[dict]:
-    """The detections of one image as entries of a COCO results file: label ids, x, y, width, height in pixels."""
+    """Returns the detections of one image as COCO results: label ids, and x, y, width, height in pixels."""
     columns = (detections.boxes.tolist(), detections.scores.tolist(), detections.classes.tolist())
     id_ = coco_image_id(image_id)
     return [
@@ -110,26 +123,35 @@ def coco_results(image_id: str, detections: ImageDetections) -> list[dict]:
 
 
 def coco_box(box: Sequence[float], score: float) -> dict[str, object]:
-    """What every entry of a COCO results file says of a box (ymin, xmin, ymax, xmax) in pixels: as x, y, width, height,
-    rounded, and its score."""
+    """Returns `bbox` and `score` of an entry in a COCO results file.
+
+    Args:
+        box: ymin, xmin, ymax, xmax in pixels; the result has x, y, width, height, rounded to 0.01.
+        score: rounded to six digits.
+    """
     ymin, xmin, ymax, xmax = box
     return {"bbox": [round(value, 2) for value in (xmin, ymin, xmax - xmin, ymax - ymin)], "score": round(score, 6)}
 
 
 def write_detections(path: str | Path, results: Sequence[dict]) -> None:
-    """Writes a COCO results file, with its folders."""
+    """Writes a COCO results file; its folders are created."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_text(path, "[\n" + ",\n".join(json.dumps(entry) for entry in results) + "\n]\n")
 
 
 @contextlib.contextmanager
-def spared(what: object, step: int, unwritten: list[str] | None = None) -> Iterator[None]:
-    """Inside, a disk that is full or cannot be written costs a warning, and a line in `unwritten`, but never a run of
-    days."""
+def warn_on_write_error(what: object, step: int, unwritten: list[str] | None = None) -> Iterator[None]:
+    """Context manager that turns a failed write (a full disk, say) into a warning, so that training continues.
+
+    Args:
+        what: what is written, for the message.
+        step: training step, for the message.
+        unwritten: the message is appended to it.
+    """
     try:
         yield
-    except (OSError, tf.errors.OpError) as error:
+    except (OSError, tf.errors.OpError, DataError) as error:
         message = f"step {step}: {what} cannot be written ({files.reason(error)})"
-        logging.warning("%s; going on without", message)
+        logging.warning("%s; continuing without it", message)
         if unwritten is not None:
             unwritten.append(message)

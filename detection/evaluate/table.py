@@ -1,4 +1,4 @@
-"""The numbers of an evaluation as text for a terminal."""
+"""Formats metrics as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _NAME_WIDTH = 32
 
 
 def overall(metrics: Mapping[str, float]) -> str:
-    """One line a tag; tags of single categories (`...ByCategory/<name>` and the like) stand in the other table."""
+    """Formats metrics, one line per tag; tags of single categories belong in the table of `by_category`."""
     rows = [(printable(tag), number(value)) for tag, value in metrics.items()]
     wide = max((len(tag) for tag, _ in rows), default=0)
     return "\n".join(f"  {tag.ljust(wide)}  {value:>8}" for tag, value in rows)
 
 
 def by_category(counts: Mapping[str, int], columns: Sequence[PerCategory]) -> str:
-    """One line a category with groundtruth.
+    """Formats metrics, one line per category that has groundtruth.
 
     Args:
-        counts: number of groundtruth boxes by category name, in the order of the lines; categories with none are only
-            counted.
-        columns: what stands beside it.
+        counts: number of groundtruth boxes by category name, in the order of the lines; a last line counts the
+            categories without boxes.
+        columns: metrics by category.
     """
     present = [name for name, count in counts.items() if count]
     head = ["category", "boxes", *(column.title for column in columns)]
@@ -44,7 +44,7 @@ def by_category(counts: Mapping[str, int], columns: Sequence[PerCategory]) -> st
 
 
 def number(value: float) -> str:
-    """A metric with four decimals; a dash for -1, which stands for nothing to measure."""
+    """Formats a metric with four decimals; a dash stands for -1, an undefined metric."""
     return "-" if value == -1.0 else f"{value:.4f}"
 
 

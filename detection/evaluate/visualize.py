@@ -1,7 +1,7 @@
-"""Pictures for people: what was found beside what is there, and sheets of many pictures.
+"""Draws detections and groundtruth side by side, and sheets of many pictures.
 
-Images are uint8 [h, w, 3] RGB arrays, boxes float [n, 4] `[ymin, xmin, ymax, xmax]` in pixels of that very image.
-Nothing here changes its arguments; what is returned is a new array. A class keeps its colour in every picture.
+Images are uint8 [h, w, 3] RGB arrays, boxes float [n, 4] `[ymin, xmin, ymax, xmax]` in pixels of the image. Functions
+return new arrays and do not change their arguments. A class has the same colour in every picture.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from detection.evaluate.evaluator import ImageDetections, ImageGroundtruth
 from detection.evaluate.fonts import font_for
 from detection.settings import Style
 
-# Bright and far from each other for most kinds of sight; later classes walk round the hues.
+# Bright colours that are distinct with most kinds of colour vision; further classes get evenly spread hues.
 _PALETTE = (
     "#ff2d6a", "#0bbdf5", "#ffc400", "#8a5cff", "#19d47b", "#ff7a1a", "#ff6ad5", "#3f6bff", "#b8e300", "#00d6c4",
     "#c9703a", "#a9b4ff", "#e03131", "#6fe3a1", "#d6a8ff", "#ffe08a",
@@ -30,7 +30,7 @@ DEFAULT_STYLE = Style()
 
 
 def color_of(class_: int) -> Color:
-    """The colour of a 0-based class."""
+    """Returns the colour of a 0-based class."""
     if class_ < len(_PALETTE):
         return ImageColor.getrgb(_PALETTE[class_])[:3]
     red, green, blue = colorsys.hsv_to_rgb(
@@ -42,8 +42,14 @@ def color_of(class_: int) -> Color:
 def draw_detections(
     image: np.ndarray, detections: ImageDetections, names: Mapping[int, str], style: Style = DEFAULT_STYLE
 ) -> np.ndarray:
-    """The image with the best detections: at most `style.max_boxes` of at least `style.min_score`. `names`: 0-based
-    class -> name."""
+    """Draws the best detections on a copy of an image.
+
+    Args:
+        image: uint8 [h, w, 3].
+        detections: at most `style.max_boxes` with at least `style.min_score` are drawn.
+        names: 0-based class -> name.
+        style: thresholds, and what labels show.
+    """
     shown = _shown(detections, style)
     labels = []
     for class_, score in zip(shown.classes.tolist(), shown.scores.tolist(), strict=True):
@@ -55,7 +61,7 @@ def draw_detections(
 def draw_groundtruth(
     image: np.ndarray, groundtruth: ImageGroundtruth, names: Mapping[int, str], style: Style = DEFAULT_STYLE
 ) -> np.ndarray:
-    """The image with all true boxes; dashed where they are crowd or difficult, that is, where metrics ignore them."""
+    """Draws all groundtruth boxes on a copy of an image; crowd and difficult ones, which metrics ignore, are dashed."""
     classes = groundtruth.classes.tolist()
     labels = [_name(names, class_) if style.labels else "" for class_ in classes]
     return draw_boxes(
@@ -74,8 +80,10 @@ def side_by_side(
     names: Mapping[int, str],
     style: Style = DEFAULT_STYLE,
 ) -> np.ndarray:
-    """Detections on the left, the truth on the right, each with a heading. Small images are enlarged first, so that
-    names can be read."""
+    """Draws detections on the left and groundtruth on the right, each with a heading.
+
+    Small images are enlarged first, so that labels are readable.
+    """
     image, factor = enlarge(image, 320)
     detections = detections._replace(boxes=detections.boxes * factor)
     groundtruth = groundtruth._replace(boxes=groundtruth.boxes * factor)
@@ -94,14 +102,17 @@ def mosaic(
     captions: Sequence[str] | None = None,
     cell: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Pictures in a grid on white, in reading order, each in the middle of its cell.
+    """Arranges pictures in a grid on a white background, in reading order, each centred in its cell.
 
     Args:
         pictures: uint8 [h, w, 3], any sizes; at least one.
-        columns: per row; None makes the grid about square.
+        columns: number of columns; None makes the grid about square.
         captions: a line above each picture.
-        cell: (height, width) into which each picture is scaled down, keeping its proportions; None takes the largest
-            picture's.
+        cell: (height, width) to which larger pictures are scaled down, keeping the aspect ratio; None does not scale
+            them.
+
+    Returns:
+        uint8 [h, w, 3].
     """
     frames = [Image.fromarray(np.ascontiguousarray(picture)).convert("RGB") for picture in pictures]
     if cell is not None:
@@ -126,8 +137,11 @@ def mosaic(
 
 
 def enlarge(image: np.ndarray, side: int) -> tuple[np.ndarray, int]:
-    """The image magnified by the least whole number that makes its longer side at least `side` pixels, and that
-    number."""
+    """Enlarges an image by the smallest integer factor that makes its longer side at least `side` pixels.
+
+    Returns:
+        The image and the factor.
+    """
     factor = max(1, math.ceil(side / max(image.shape[:2])))
     return np.repeat(np.repeat(image, factor, axis=0), factor, axis=1), factor
 

@@ -1,1 +1,1 @@
-"""Detectors as files that serve without this package's training code, and the few lines of Python that use them."""
+"""Exports detectors as SavedModels, and runs exported detectors on images."""

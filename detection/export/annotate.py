@@ -1,8 +1,9 @@
-"""Detections of many image files, as pictures with labelled boxes and as one COCO results file.
+"""Detects objects in many image files and writes pictures with labelled boxes and one COCO results file.
 
 detections.json: [{"image_id": "street", "file_name": "photos/street.jpg", "category_id": 3, "category_name": "car",
-                   "bbox": [x, y, width, height], "score": 0.93}, ...]          pixels of the image, best first within
-                       each image
+                   "bbox": [x, y, width, height], "score": 0.93}, ...]
+
+Boxes are in pixels of the image; within an image the best score comes first.
 """
 
 from __future__ import annotations
@@ -30,37 +31,37 @@ from detection.types import MAX_PIXELS
 
 JSON_NAME = "detections.json"
 SHEET_NAME = "contact_sheet.jpg"
-_LONGEST_NAME = 255  # bytes of a file's name, as file systems have it
-_SHEET_PICTURES, _SHEET_CELL = 12, 400  # at most so many, each at most so many pixels wide and high
+_LONGEST_NAME = 255  # bytes, the limit of common file systems
+_SHEET_PICTURES, _SHEET_CELL = 12, 400  # maximum number of pictures, and maximum width and height of each in pixels
 
 
 class DetectionReport(NamedTuple):
-    """What became of the files."""
+    """The result of detection in image files."""
 
-    images: int  # used
-    detections: int  # written
-    bad: tuple[str, ...]  # one line for each file that could not be used
+    images: int  # number of images processed
+    detections: int  # number of detections written
+    bad: tuple[str, ...]  # an error message for each skipped file
     json_path: Path
 
     def summary(self) -> str:
-        """One line."""
+        """Returns one line: detections, images, output file, skipped files."""
         skipped = f"; {number_of(len(self.bad), 'file')} skipped" if self.bad else ""
         found = f"{number_of(self.detections, 'detection')} in {number_of(self.images, 'image')}"
         return f"{found} -> {self.json_path}{skipped}"
 
 
 class DetectionOptions(NamedTuple):
-    """What is kept and what is drawn."""
+    """Thresholds, and which files to write."""
 
     min_score: float = 0.5
     max_boxes: int = 100
     batch_size: int = 8
     pictures: bool = True
-    contact_sheet: bool = False  # the first pictures side by side, too
+    contact_sheet: bool = False  # also write the first pictures side by side
     max_image_pixels: int = MAX_PIXELS
     proposals: prediction_sources.ProposalRequest = (
         prediction_sources.ProposalRequest()
-    )  # of a detector that is given its regions
+    )  # region proposals, for Fast R-CNN
 
 
 DEFAULTS = DetectionOptions()
@@ -69,9 +70,19 @@ DEFAULTS = DetectionOptions()
 def run(
     saved_model: str, patterns: Sequence[str], output_dir: str | Path, options: DetectionOptions = DEFAULTS
 ) -> DetectionReport:
-    """Loads a SavedModel, finds the images and annotates them, with a line of progress. Raises what its parts raise."""
+    """Loads a SavedModel and annotates images, with a progress line.
+
+    Args:
+        saved_model: folder of the SavedModel, or the export folder that contains it.
+        patterns: image files, folders or glob patterns.
+        output_dir: created if it does not exist.
+        options: thresholds, and which files to write.
+
+    Raises:
+        ConfigError, DataError: as `Predictor.load`, `image_files.find` and `annotate`.
+    """
     if not patterns:
-        raise ConfigError("no image given; name files, folders or patterns behind the flags")
+        raise ConfigError("no image given; name files, folders or patterns after the flags")
     paths = find(patterns)
     predictor = Predictor.load(saved_model)
     with Progress(len(paths), "image", label="detect") as progress:
@@ -85,22 +96,22 @@ def annotate(
     options: DetectionOptions = DEFAULTS,
     progress: Progress | None = None,
 ) -> DetectionReport:
-    """Detects in every file; writes pictures and json into `output_dir`.
+    """Detects objects in image files and writes pictures and detections.json to `output_dir`.
 
-    A file that is no usable image is skipped and reported, on the progress line and in the report; the others are not
-    affected.
+    A file that is not a usable image is skipped and reported, on the progress line and in the result; other files are
+    not affected.
 
     Args:
         predictor: the detector.
         paths: image files.
-        output_dir: created where missing.
-        options: thresholds and what to write.
+        output_dir: created if it does not exist.
+        options: thresholds, and which files to write.
         progress: counts the files.
 
     Raises:
-        ConfigError: naming the folder that cannot be written, or, before anything is, the image that a picture would
-            overwrite, and the flag by which proposals are missing or not wanted. DataError: a damaged file of
-            proposals.
+        ConfigError: the folder cannot be written, a picture would overwrite one of the images (checked before anything
+            is written), or proposals are missing or not accepted by the model.
+        DataError: a file of proposals is damaged.
     """
     output_dir = Path(output_dir)
     propose = prediction_sources.build(options.proposals, predictor.takes_proposals)
@@ -112,7 +123,7 @@ def annotate(
         if progress:
             progress.write(f"error: {error}")
 
-    written.spare(paths)
+    written.check_no_overwrite(paths)
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         for start in range(0, len(paths), options.batch_size):
@@ -141,21 +152,21 @@ def annotate(
 
 
 class _Written:
-    """What is written of each image: a picture, its detections, and its place on the contact sheet."""
+    """Collects and writes the output: pictures, detections and the contact sheet."""
 
     def __init__(self, output_dir: Path, names: dict[str, str], options: DetectionOptions) -> None:
         self._folder, self._names, self._options = output_dir, names, options
         self.rows: list[dict[str, object]] = []
         self._shown: list[tuple[str, np.ndarray]] = []  # caption, small picture
 
-    def spare(self, paths: Sequence[str]) -> None:
-        """Raises ConfigError where a picture would overwrite one of the images."""
+    def check_no_overwrite(self, paths: Sequence[str]) -> None:
+        """Raises ConfigError if a picture would overwrite one of the images."""
         pictures = [*self._names.values()] if self._options.pictures else []
         sheet = [SHEET_NAME] if self._options.contact_sheet else []
-        _spare_images(paths, self._folder, [*pictures, *sheet])
+        _check_no_overwrite(paths, self._folder, [*pictures, *sheet])
 
     def add(self, path: str, image: np.ndarray, result: Result) -> None:
-        """Raises OSError."""
+        """Adds the detections of one image and writes its picture. Raises OSError."""
         self.rows += coco_rows(path, result)
         if not self._options.pictures and not self._options.contact_sheet:
             return
@@ -167,7 +178,7 @@ class _Written:
             self._shown.append((printable(Path(path).name), np.asarray(picture)))
 
     def finish(self) -> Path:
-        """Writes what is of all images together, and returns the path of the detections. Raises OSError."""
+        """Writes the contact sheet and detections.json, and returns the path of the latter. Raises OSError."""
         if self._shown:
             captions, pictures = zip(*self._shown, strict=True)
             Image.fromarray(mosaic(pictures, captions=captions)).save(self._folder / SHEET_NAME, quality=92)
@@ -184,10 +195,16 @@ def _detect(
     given: Sequence[np.ndarray | DataError | None],
     options: DetectionOptions,
 ) -> list[Result | DataError]:
-    """For each image what was found, or why it cannot be used. One that the model does not take costs the others only
-    their batch.
+    """Returns the detections of each image, or the error that makes it unusable.
 
-    `given` are its proposals, or why it has none; None for a model that takes none.
+    If the model rejects an image, the others of its batch are run again one by one.
+
+    Args:
+        predictor: the detector.
+        paths: names of the images.
+        images: the images, uint8 [h, w, 3].
+        given: the proposals of each image, or why there are none; None for models without proposals.
+        options: thresholds and batch size.
     """
     usable = [number for number, proposals in enumerate(given) if not isinstance(proposals, DataError)]
     paths, images, proposals = ([values[number] for number in usable] for values in (paths, images, given))
@@ -219,15 +236,17 @@ def _detect_usable(
 
 
 def draw(image: np.ndarray, result: Result, options: DetectionOptions = DEFAULTS) -> np.ndarray:
-    """uint8 [h, w, 3] with the boxes of `result`, labelled."""
+    """Draws the boxes of `result`, with labels, on a copy of `image`, uint8 [h, w, 3]."""
     found = ImageDetections(result.boxes, result.scores, result.class_ids - 1)
     names = dict(zip(found.classes.tolist(), result.class_names, strict=True))
     return draw_detections(image, found, names, Style(min_score=options.min_score, max_boxes=options.max_boxes))
 
 
 def coco_rows(path: str, result: Result) -> list[dict[str, object]]:
-    """One row a detection, in COCO's results format; image_id is a number where the file's name is one, as COCO's files
-    have it."""
+    """Returns the detections of one image as rows in COCO's results format.
+
+    image_id is an integer if the file name is a number, as in COCO's own files.
+    """
     image = {"image_id": coco_image_id(Path(path).stem), "file_name": path}
     columns = (result.boxes.tolist(), result.scores.tolist(), result.class_ids.tolist(), result.class_names)
     return [
@@ -236,20 +255,22 @@ def coco_rows(path: str, result: Result) -> list[dict[str, object]]:
     ]
 
 
-def _spare_images(paths: Sequence[str], output_dir: Path, names: Sequence[str]) -> None:
-    """Raises ConfigError if a picture would be written over one of the images. Files are told apart by their numbers on
-    the disk: links count."""
+def _check_no_overwrite(paths: Sequence[str], output_dir: Path, names: Sequence[str]) -> None:
+    """Raises ConfigError if a picture would overwrite one of the images.
+
+    Files are compared by inode, so that links are recognised.
+    """
     images = {}
     for path in paths:
         try:
             images[_identity(path)] = path
         except OSError:
-            continue  # A file that is not there is reported when it is read.
+            continue  # A missing file is reported when it is read.
     for name in names:
         try:
             image = images.get(_identity(output_dir / name))
         except OSError:
-            continue  # Nothing lies there yet.
+            continue  # The file does not exist yet.
         if image is not None:
             raise ConfigError(
                 f"--output_dir={output_dir}: the picture {output_dir / name} would overwrite the image {image}; choose"
@@ -263,12 +284,12 @@ def _identity(path: str | Path) -> tuple[int, int]:
 
 
 def _cut(stem: str, suffix: str, number: int) -> str:
-    """So much of a name that a number and a suffix fit behind it."""
+    """Truncates a file name so that a number and a suffix can be appended."""
     return os.fsencode(stem)[: _LONGEST_NAME - len(suffix) - len(f"_{number}")].decode(errors="ignore")
 
 
 def _picture_names(paths: Sequence[str]) -> dict[str, str]:
-    """A file name for each picture: the image's own, numbered where two images in different folders share one."""
+    """Returns a file name for each picture: that of the image, with a number added if several images have the same."""
     names: dict[str, str] = {}
     taken: set[str] = set()
     for path in paths:

@@ -1,8 +1,8 @@
-"""Evaluates, once and for all, the part of a graph that depends on constants alone.
+"""Folds constants: evaluates the parts of a graph that depend on constants only.
 
 A frozen graph still multiplies every kernel by its batch-norm scale, builds its anchors and reshapes its constants.
-TensorFlow would redo that each time a model is loaded; here it is done at export, so the file holds one constant per
-convolution and nothing else of it.
+TensorFlow would repeat that each time a model is loaded; here it is done at export, so that the file holds one constant
+per convolution kernel.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from tensorflow.core.framework import graph_pb2, node_def_pb2, types_pb2
 
 from detection.tools.tf_internals import op_definition
 
-# A result larger than what it is made of is kept as ops: a broadcast should stay small in the file.
+# A result larger than its operands is kept as ops, so that a broadcast does not make the file larger.
 _GROWTH_LIMIT = 1 << 20  # bytes
 _NEVER_FOLDED = frozenset({"Const", "Placeholder", "PlaceholderWithDefault", "NoOp", "Assert"})
 
 
 def split(name: str) -> tuple[str, int]:
-    """Graph input `node`, `node:1` or `^node` -> (node, output index); control inputs have index -1."""
+    """Splits a graph input `node`, `node:1` or `^node` into (node, output index); control inputs have index -1."""
     if name.startswith("^"):
         return name[1:], -1
     node, _, index = name.partition(":")
@@ -29,7 +29,7 @@ def split(name: str) -> tuple[str, int]:
 
 
 def subgraph(graph: graph_pb2.GraphDef, kept: Iterable[str]) -> graph_pb2.GraphDef:
-    """The nodes named in `kept` and all that they depend on, in the order of `graph`."""
+    """Returns the nodes named in `kept` and all that they depend on, in the order of `graph`."""
     nodes = {node.name: node for node in graph.node}
     needed: set[str] = set()
     stack = list(kept)
@@ -44,32 +44,34 @@ def subgraph(graph: graph_pb2.GraphDef, kept: Iterable[str]) -> graph_pb2.GraphD
 
 
 def fold_constants(graph: graph_pb2.GraphDef, outputs: list[str]) -> graph_pb2.GraphDef:
-    """Returns `graph` with every tensor that depends on no input replaced by its value, cut down to what `outputs`
-    need.
+    """Replaces every tensor that depends on no input by its value, and removes nodes that `outputs` do not need.
 
     Args:
-        graph: without variables. Functions called by it (loop bodies) stay as they are.
-        outputs: names of tensors that must keep their name and stay computable.
+        graph: has no variables. Functions that it calls (loop bodies) are left unchanged.
+        outputs: names of tensors that must keep their names and stay computable.
+
+    Returns:
+        A new graph.
     """
     nodes = {node.name: node for node in graph.node}
     constant = _constant_nodes(nodes)
     kept = {split(name)[0] for name in outputs}
-    wanted: list[str] = []
+    to_evaluate: list[str] = []
     replaced: dict[str, str] = {}
     for node in graph.node:
         for name in node.input:
             source, index = split(name)
             if node.name not in constant and source in constant and index >= 0 and nodes[source].op != "Const":
                 origin = _behind_identities(source, nodes)
-                if nodes[origin].op == "Const":  # A weight as it is: evaluating it would copy it several times.
+                if nodes[origin].op == "Const":  # An unchanged weight; evaluating it would copy it several times.
                     replaced[f"{source}:{index}"] = origin
                 else:
-                    wanted.append(f"{source}:{index}")
-    wanted = list(dict.fromkeys(wanted))
+                    to_evaluate.append(f"{source}:{index}")
+    to_evaluate = list(dict.fromkeys(to_evaluate))
     result = graph_pb2.GraphDef(versions=graph.versions, library=graph.library)
-    for name, value in zip(wanted, _evaluate(graph, wanted), strict=True):
+    for name, value in zip(to_evaluate, _evaluate(graph, to_evaluate), strict=True):
         source, index = split(name)
-        if isinstance(value, bytes):  # One string: nothing is gained.
+        if isinstance(value, bytes):  # A single string; folding it gains nothing.
             continue
         if value.nbytes > _GROWTH_LIMIT and value.nbytes > _constant_bytes(source, nodes):
             continue
@@ -82,7 +84,7 @@ def fold_constants(graph: graph_pb2.GraphDef, outputs: list[str]) -> graph_pb2.G
         for name in node.input:
             source, index = split(name)
             if index < 0 and source in constant:
-                continue  # Nothing to wait for.
+                continue  # A control dependency on a constant has no effect.
             copy.input.append(
                 name if index < 0 else replaced.get(f"{source}:{index}", name) if node.name not in constant else name
             )
@@ -90,7 +92,7 @@ def fold_constants(graph: graph_pb2.GraphDef, outputs: list[str]) -> graph_pb2.G
 
 
 def _behind_identities(name: str, nodes: dict[str, node_def_pb2.NodeDef]) -> str:
-    """The node whose only output a chain of identities passes on; `name` itself where it is none."""
+    """Returns the node at the start of a chain of Identity ops, or `name` if it is not an Identity."""
     while nodes[name].op == "Identity":
         source, index = split(nodes[name].input[0])
         if index:
@@ -100,11 +102,11 @@ def _behind_identities(name: str, nodes: dict[str, node_def_pb2.NodeDef]) -> str
 
 
 def _constant_nodes(nodes: dict[str, node_def_pb2.NodeDef]) -> set[str]:
-    """Names of the nodes all of whose ancestors are constants and none of which has state."""
+    """Returns the names of nodes that depend on constants and stateless ops only."""
     verdicts: dict[str, bool] = {}
     for start in nodes:
         stack = [start]
-        while stack:  # Depth first without recursion: graphs are deeper than Python's stack.
+        while stack:  # Depth-first search without recursion, since graphs are deeper than Python's stack.
             name = stack[-1]
             if name in verdicts:
                 stack.pop()
@@ -130,12 +132,12 @@ def _foldable(node: node_def_pb2.NodeDef) -> bool:
     definition = op_definition(node.op)
     if definition is None or definition.is_stateful:
         return False
-    # The lists that loops write to are no arrays, so they cannot be kept as constants.
+    # Tensor lists, which loops write to, cannot be stored as constants.
     return not any(output.type == types_pb2.DT_VARIANT for output in definition.output_arg)
 
 
 def _constant_bytes(name: str, nodes: dict[str, node_def_pb2.NodeDef]) -> int:
-    """Bytes of all constants that the tensor's node is made of."""
+    """Returns the total size in bytes of all constants that a node depends on."""
     seen, stack, total = set(), [name], 0
     while stack:
         node = nodes[stack.pop()]
@@ -149,10 +151,10 @@ def _constant_bytes(name: str, nodes: dict[str, node_def_pb2.NodeDef]) -> int:
 
 
 def _evaluate(graph: graph_pb2.GraphDef, names: list[str]) -> list[np.ndarray]:
-    """Values of tensors that need no input, as arrays."""
+    """Evaluates tensors that need no input."""
     if not names:
         return []
-    # As it stands: optimised first, every weight would be copied a dozen times on the way.
+    # Without graph optimisation, which would copy every weight a dozen times.
     options = tf.compat.v1.ConfigProto(device_count={"GPU": 0})
     options.graph_options.rewrite_options.disable_meta_optimizer = True
     options.graph_options.optimizer_options.opt_level = tf.compat.v1.OptimizerOptions.L0

@@ -1,4 +1,4 @@
-"""A config and a checkpoint -> a folder that serves."""
+"""Exports a config and a checkpoint as a SavedModel with the files that belong to it."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ _ANY_IMAGES = ServingInput()
 
 
 class Exported(NamedTuple):
-    """What was written."""
+    """The result of an export."""
 
-    folder: Path  # holds saved_model, checkpoint, pipeline.config, label_map.pbtxt
-    step: int  # of the checkpoint
-    file_mib: float  # the SavedModel
+    folder: Path  # contains saved_model, checkpoint, pipeline.config, label_map.pbtxt
+    step: int  # training step of the checkpoint
+    file_mib: float  # size of the SavedModel in MiB
 
     def summary(self) -> str:
-        """One line."""
+        """Returns one line: step, path and size of the SavedModel."""
         return f"step {self.step} -> {self.folder / 'saved_model'} ({self.file_mib:.1f} MiB)"
 
 
 def _label_maps_are_there(paths: Sequence[str]) -> bool:
-    """A model can be exported where its data is not; its classes are numbered then."""
+    """Returns whether all label maps exist; warns if not, since a model can be exported without its label map."""
     missing = [path for path in paths if not os.path.exists(path)]
     for path in missing:
-        logging.warning("label_map_path %s: no such file; the exported classes are called category_1 and so on", path)
+        logging.warning("label_map_path %s: no such file; the exported classes are named category_1 and so on", path)
     return not missing
 
 
@@ -65,40 +65,41 @@ def export(
     allow_unused_checkpoint_variables: bool = False,
     layout: Layout = layouts.OWN,
 ) -> Exported:
-    """Builds the detector, fills it from a checkpoint, folds, freezes and writes it.
+    """Builds the detector, loads a checkpoint, folds batch norm, freezes variables and writes the export.
 
     Args:
-        pipeline: what the checkpoint was trained with, or the path of its config.
+        pipeline: the pipeline that the checkpoint was trained with, or the path of its config.
         checkpoint: a prefix, a file of a checkpoint, or a folder (its latest checkpoint).
-        output_directory: see `export.saved_model`; an export that is there already is replaced once this one is
+        output_directory: see `export.saved_model` for its contents. An existing export is replaced once the new one is
             complete.
-        serving_input: what the model is to take.
-        overrides: `model.ssd.num_classes=3`, as the trainer's --set; of a config that is given by its path.
-        override_text: part of a config in text form, merged over the file's; likewise.
-        allow_unused_checkpoint_variables: only warn of weights that the config's model has no place for.
-        layout: where the weights go, see `export.layouts`.
+        serving_input: the input of the exported model.
+        overrides: changes to a config given by path, such as `model.ssd.num_classes=3` (the trainer's --set).
+        override_text: part of a config in text format, merged into a config given by path.
+        allow_unused_checkpoint_variables: only warn about weights that the model of the config does not have.
+        layout: where the weights are written, see `export.layouts`.
 
     Raises:
-        ConfigError: naming file and field, variable, or flag. Nothing is written then.
+        ConfigError: the message names file and field, variable, or flag. Nothing is written then.
     """
-    # A wrong flag or path should not wait for the model to be built.
-    serving_input.spec()
     prefix = checkpoint_files.locate(checkpoint)
     if not isinstance(pipeline, Pipeline):
         pipeline = _load(pipeline, overrides, override_text)
     elif overrides or override_text:
-        raise ConfigError("overrides are of a config file; give them to load_pipeline")
+        raise ConfigError("overrides apply to a config file; pass them to load_pipeline")
+    # Report a wrong flag before building the model.
+    serving_input = serving_input._replace(channels=pipeline.channels)
+    serving_input.spec()
     detector = pipeline.detector()
     step = pipeline.restore(detector, prefix, allow_unused=allow_unused_checkpoint_variables)
     frozen = serving_graph(detector, pipeline.resizer, serving_input)
-    # The graphs on the way to it are cycles, and hold every weight several times: of CaffeNet's 218 MB, 1.9 GB.
+    # Intermediate graphs are reference cycles that hold every weight several times: 1.9 GB for CaffeNet's 218 MB.
     gc.collect()
     if left := variables(frozen.graph) + batch_norms(frozen.graph):
         raise ConfigError(
             f"{pipeline.source}: {len(left)} nodes could not be frozen and folded, e.g. {left[0]}; this model cannot be"
             " exported"
         )
-    # Averaged weights are exported under the plain names.
+    # The exported checkpoint has the averaged weights under the plain names.
     averaged = pipeline.evaluate.use_moving_averages
     message = config.from_text(pipeline.text)
     as_exported = config.override(message, ["eval_config.use_moving_averages=false"]) if averaged else message

@@ -1,8 +1,8 @@
-"""Batch norm folded into convolutions while a serving graph is traced.
+"""Folds batch norm into convolutions while a serving graph is traced.
 
-A convolution layer knows its folded form (`networks.layers`), and so does a batch norm that no convolution stands in
-front of, which becomes a scale and a shift; here every one of a detector is told to use it for the duration of one
-trace. Training and evaluation keep the plain form: the weights themselves never change.
+Convolution layers implement their folded form (`networks.layers`), and so does a batch norm that does not follow a
+convolution, which becomes a scale and a shift. This module switches all layers of a detector to the folded form during
+one trace. Training and evaluation use the plain form; the weights themselves never change.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from detection.networks.layers import BatchNorm, Convolution, every_layer
 
 @contextlib.contextmanager
 def folded(detector: keras.layers.Layer) -> Iterator[int]:
-    """Within the context, functions traced over `detector` hold no batch norm. Yields the number of those folded."""
+    """Folds batch norm in functions traced within this context, and yields the number of folded batch norms."""
     every = every_layer(detector)
     owners = [layer for layer in every if isinstance(layer, Convolution | CropDense) and layer.batch_norm is not None]
     owned = {id(part) for layer in owners for part in every_layer(layer.batch_norm)}

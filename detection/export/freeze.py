@@ -1,14 +1,13 @@
-"""A traced function with its variables -> one graph of constants, with names to cut it at.
+"""Freezes a traced function and its variables into one graph of constants with named intermediate tensors.
 
-The graph keeps marks, identities which TensorFlow removes when it runs the graph and which cost nothing:
+Named tensors are marked by Identity ops, which TensorFlow removes when it runs the graph, so they cost nothing. They
+allow a benchmark to run any part of the served graph:
 
-    served/network_input            what enters the first convolution
-    served/network_output/<field>   what the network predicts, before decoding and suppression
-    served/true_shapes              sizes of the images inside their padding
-    served/features/<number>        in a detector of two stages, the maps that the second stage looks at
-    served/proposal_boxes           and the boxes that it looks at there
-
-so that a benchmark can run any part of exactly what is served.
+    served/network_input            input of the first convolution
+    served/network_output/<field>   outputs of the network, before decoding and non-max suppression
+    served/true_shapes              sizes of the images without padding
+    served/features/<number>        two-stage detectors: feature maps that the second stage crops from
+    served/proposal_boxes           two-stage detectors: boxes that it crops
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from detection.tools.tf_internals import ConcreteFunction, inlined
 
 
 class GraphInput(NamedTuple):
-    """A tensor that is fed."""
+    """An input of a frozen graph."""
 
     name: str
     dtype: tf.DType
@@ -36,20 +35,20 @@ class FrozenGraph(NamedTuple):
 
     graph: graph_pb2.GraphDef
     inputs: tuple[GraphInput, ...]  # in the order of the function's arguments
-    outputs: tuple[str, ...]  # names of the nodes that hold them, which are their keys
+    outputs: tuple[str, ...]  # names of the output nodes, which are the keys of the outputs
 
     @property
     def input(self) -> str:
-        """Name of the first input, the only one of most graphs."""
+        """Name of the first input; most graphs have only one."""
         return self.inputs[0].name
 
 
 def freeze(function: ConcreteFunction) -> FrozenGraph:
-    """Freezes a function of tensors that returns (outputs, marks), both dicts of tensors.
+    """Freezes a function that returns (outputs, marks), both dicts of tensors.
 
-    Each output becomes a node called by its key. Each mark becomes a node, called by its key too, through which
-    everything behind the marked tensor reads it; a mark on a tensor that turns out constant is left out. Of several
-    marks on one tensor the last by name stands first.
+    Each output becomes a node named by its key. Each mark becomes a node named by its key through which all consumers
+    read the marked tensor; marks on constant tensors are dropped. If a tensor has several marks, they are chained in
+    reverse order of their names.
     """
     graph, fed = inlined(function)
     _name_functions_apart(graph)
@@ -73,10 +72,10 @@ def freeze(function: ConcreteFunction) -> FrozenGraph:
 
 
 def _name_functions_apart(graph: graph_pb2.GraphDef) -> None:
-    """Adds to the name of each function of the library (loop bodies, branches) what tells this library from others.
+    """Appends a hash of the library to the names of its functions (loop bodies, branches).
 
-    TensorFlow numbers them in each graph anew, but knows them by name in the whole process, which can then hold only
-    one such graph.
+    TensorFlow numbers functions separately in each graph but registers them by name for the whole process, so that
+    without the hash a process could load only one such graph.
     """
     suffix = hashlib.sha256(graph.library.SerializeToString(deterministic=True)).hexdigest()[:12]
     names = {function.signature.name: f"{function.signature.name}_{suffix}" for function in graph.library.function}
@@ -90,12 +89,12 @@ def _name_functions_apart(graph: graph_pb2.GraphDef) -> None:
 
 
 def batch_norms(graph: graph_pb2.GraphDef) -> list[str]:
-    """Names of the batch norms that are still ops of their own."""
+    """Returns the names of batch norm ops that were not folded."""
     return [node.name for node in graph.node if node.op.startswith("FusedBatchNorm")]
 
 
 def variables(graph: graph_pb2.GraphDef) -> list[str]:
-    """Names of the nodes, in the graph and the functions it calls, that read or hold a variable."""
+    """Returns the names of nodes, in the graph and the functions it calls, that read or hold a variable."""
     everywhere = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     return [
         node.name for node in everywhere if node.op in ("VarHandleOp", "ReadVariableOp", "VariableV2", "ResourceGather")
@@ -103,10 +102,10 @@ def variables(graph: graph_pb2.GraphDef) -> list[str]:
 
 
 def _forget_gradients(graph: graph_pb2.GraphDef) -> None:
-    """Takes what uses an IdentityN past it.
+    """Bypasses IdentityN ops.
 
-    `tf.custom_gradient` leaves one behind its result, for its gradients to hang on. In a served graph it would keep a
-    convolution from its bias, and a SavedModel cannot hold the gradients of frozen weights.
+    `tf.custom_gradient` adds one after its result to attach the gradient. In a served graph it would prevent the fusion
+    of a convolution with its bias, and a SavedModel cannot store the gradients of frozen weights.
     """
     nodes = {node.name: node for node in graph.node}
     for node in graph.node:
@@ -116,12 +115,12 @@ def _forget_gradients(graph: graph_pb2.GraphDef) -> None:
 
 
 def _behind_identities(graph: graph_pb2.GraphDef, name: str) -> str:
-    """The tensor that `name` is a chain of identities of."""
+    """Returns the tensor at the start of a chain of identities that ends in `name`."""
     return _behind({node.name: node for node in graph.node}, name, "Identity", "IdentityN")
 
 
 def _behind(nodes: dict[str, node_def_pb2.NodeDef], name: str, *kinds: str) -> str:
-    """The tensor that `name` is once ops of these kinds, which hand their inputs on, are left out."""
+    """Returns the tensor that `name` equals if ops of these kinds, which pass their inputs on, are skipped."""
     source, index = split(name)
     while nodes[source].op in kinds:
         source, index = split(nodes[source].input[index])
@@ -136,7 +135,7 @@ def _add_identity(graph: graph_pb2.GraphDef, tensor: str, name: str, dtype: tf.D
 
 
 def _mark(graph: graph_pb2.GraphDef, tensor: str, mark: str, dtype: tf.DType) -> None:
-    """Puts an identity called `mark` between a tensor and all that use it."""
+    """Inserts an Identity named `mark` between a tensor and all its consumers."""
     for node in graph.node:
         for position, used in enumerate(node.input):
             source, index = split(used)

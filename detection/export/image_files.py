@@ -1,5 +1,7 @@
-"""Image files as a served detector sees them: found by path, folder or pattern, and decoded as in training (no EXIF
-rotation, three channels)."""
+"""Finds image files by path, folder or glob pattern, and decodes them as in training.
+
+Images have three channels; EXIF rotation is ignored.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +23,22 @@ SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp")
 
 
 def find(patterns: Iterable[str]) -> list[str]:
-    """Paths of images, each once, in the order given; folders and patterns are sorted, folders are searched below too.
+    """Returns the paths of images, each once, in the order of the arguments.
+
+    Args:
+        patterns: files, folders (searched recursively) or glob patterns; the files of each are sorted.
 
     Raises:
-        PathError: naming the argument that is not there. DataError: naming the folder that holds no image.
+        PathError: an argument does not exist.
+        DataError: a folder has no images.
     """
     found: dict[str, None] = {}
     for pattern in patterns:
         if os.path.isdir(pattern):
             paths = [os.path.join(pattern, name) for name in files_below(pattern, SUFFIXES)]
             if not paths:
-                raise DataError(f"{pattern}: holds no image ({', '.join(SUFFIXES)}); name a folder with images")
-        elif os.path.exists(pattern):  # A file may be called like a pattern.
+                raise DataError(f"{pattern}: has no image files ({', '.join(SUFFIXES)}); name a folder with images")
+        elif os.path.exists(pattern):  # A file name may contain characters of glob patterns.
             paths = [pattern]
         else:
             paths = [path for path in expand(pattern) if os.path.isfile(path)]
@@ -46,11 +52,11 @@ def read(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> np.ndarr
     """Decodes one image to uint8 [h, w, 3], RGB.
 
     Raises:
-        DataError: naming the file and what is wrong with it.
+        DataError: the message names the file and what is wrong with it.
     """
     path = os.fsdecode(path)
     if is_special(path):
-        raise DataError(f"{path}: is a device or pipe, not a file; give its bytes, or the path of a file")
+        raise DataError(f"{path}: is a device or pipe, not a file; pass its bytes, or the path of a file")
     try:
         encoded = Path(path).read_bytes()
     except (OSError, ValueError) as error:  # A null character in the name.
@@ -62,10 +68,15 @@ def read(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> np.ndarr
 
 
 def decoded(encoded: bytes, path: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """An encoded image as uint8 [h, w, 3], RGB; `path` is what errors call it.
+    """Decodes an encoded image to uint8 [h, w, 3], RGB.
+
+    Args:
+        encoded: bytes of an image file.
+        path: name of the image in error messages.
+        max_pixels: larger images are refused.
 
     Raises:
-        DataError: naming it and what is wrong with it.
+        DataError: the message names the image and what is wrong with it.
     """
     try:
         return decode(encoded, max_pixels)
@@ -76,5 +87,5 @@ def decoded(encoded: bytes, path: str, max_pixels: int = MAX_PIXELS) -> np.ndarr
         if kind in DECODABLE:
             raise DataError(f"{path}: is a damaged {kind} file ({error}); save it again") from error
         raise DataError(
-            f"{path}: is {'no image' if kind == UNKNOWN else kind}; give JPEG, PNG, GIF, BMP or WebP"
+            f"{path}: is {'not an image' if kind == UNKNOWN else kind}; use JPEG, PNG, GIF, BMP or WebP"
         ) from error

@@ -1,10 +1,10 @@
-"""Where an export has its weights, and under which names.
+"""Where an export stores its weights, and under which names.
 
 | layout | checkpoint | form | graph of constants |
 |---|---|---|---|
 | OWN | checkpoint/model.ckpt-STEP | by name | |
-| TF2, as exporter_main_v2.py lays it out | checkpoint/ckpt-0 | object-based; by name where the model has no keys | |
-| TF1, as export_inference_graph.py lays it out | model.ckpt | by name | frozen_inference_graph.pb |
+| TF2, as exporter_main_v2.py | checkpoint/ckpt-0 | object-based; by name if the model has no keys | |
+| TF1, as export_inference_graph.py | model.ckpt | by name | frozen_inference_graph.pb |
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from detection.pipeline import Detector
 
 
 class Layout(NamedTuple):
-    """See above."""
+    """A layout of the files of an export; see the table above."""
 
-    checkpoint: str  # prefix below the output folder; {step} stands for the number of steps
+    checkpoint: str  # prefix relative to the output folder; {step} is replaced by the training step
     object_based: bool = False
-    frozen_graph: str = ""  # its file; "" for none
+    frozen_graph: str = ""  # name of the file with the frozen graph; "" for none
 
 
 OWN = Layout(f"checkpoint/{rotation.NAME}-{{step}}")
@@ -36,7 +36,7 @@ TF1 = Layout("model.ckpt", frozen_graph="frozen_inference_graph.pb")
 
 
 def write_checkpoint(layout: Layout, folder: Path, detector: Detector, step: int) -> None:
-    """Writes the weights below `folder`, and the text file that names them."""
+    """Writes the checkpoint to `folder`, and the text file `checkpoint` that names it."""
     prefix = folder / layout.checkpoint.format(step=step)
     prefix.parent.mkdir(exist_ok=True)
     keys = detector.object_keys() if layout.object_based else {}
@@ -50,12 +50,12 @@ def write_checkpoint(layout: Layout, folder: Path, detector: Detector, step: int
 
 
 def write_frozen_graph(path: Path, frozen: FrozenGraph, input_name: str) -> None:
-    """Writes the graph alone, with its first input called `input_name`: what TF1 programs feed and fetch by name."""
+    """Writes a frozen graph, with its first input renamed to `input_name`, for TF1 programs that feed it by name."""
     path.write_bytes(renamed(frozen.graph, frozen.input.partition(":")[0], input_name).SerializeToString())
 
 
 def renamed(graph: graph_pb2.GraphDef, old: str, new: str) -> graph_pb2.GraphDef:
-    """A copy of the graph in which the node `old` is called `new`."""
+    """Returns a copy of the graph in which the node `old` is renamed to `new`."""
     copy = graph_pb2.GraphDef.FromString(graph.SerializeToString())
     names = {old: new, f"{old}:0": f"{new}:0", f"^{old}": f"^{new}"}
     for node in copy.node:

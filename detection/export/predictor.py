@@ -1,14 +1,14 @@
-"""An exported detector in Python:
+"""Runs an exported detector from Python.
 
     predictor = Predictor.load("exported/saved_model")
     for result in predictor.detect(["street.jpg", "park.png"], min_score=0.5):
         for box, score, name in zip(result.boxes, result.scores, result.class_names):
             ...
 
-    predictor.detect(["street.jpg"], proposals=[boxes])      # a Fast R-CNN: float32 [n, 4], ymin, xmin, ymax, xmax in
-        pixels of the image
+    # Fast R-CNN takes proposals, float32 [n, 4]: ymin, xmin, ymax, xmax in pixels of the image.
+    predictor.detect(["street.jpg"], proposals=[boxes])
 
-Loading needs TensorFlow and this file's few helpers; no config, no checkpoint.
+No config and no checkpoint is needed.
 """
 
 from __future__ import annotations
@@ -38,47 +38,52 @@ SIGNATURE = "serving_default"
 
 
 class Result(NamedTuple):
-    """What was found in one image, best first."""
+    """The detections of one image, best score first."""
 
-    boxes: np.ndarray  # float32 [n, 4], ymin, xmin, ymax, xmax in pixels of the image given
+    boxes: np.ndarray  # float32 [n, 4], ymin, xmin, ymax, xmax in pixels of the image as passed
     scores: np.ndarray  # float32 [n]
     class_ids: np.ndarray  # int64 [n], label ids as in the label map
     class_names: tuple[str, ...]  # n
 
 
 class Predictor:
-    """A SavedModel with the detection signature, of this project or of the TF Object Detection API's exporters.
+    """A SavedModel with the detection signature, exported by this project or by the TF Object Detection API.
 
-    `categories` (with all that the label map says) and `names` (label id -> display name, or name) come from the label
-    map that it carries, or that lies beside it; else they are empty.
+    Attributes:
+        categories: the label map, from the SavedModel or its folder; empty if there is none.
+        names: label id -> display name (or name, if the class has no display name); empty without a label map.
     """
 
     def __init__(self, loaded: object, categories: Sequence[Category]) -> None:
-        self._loaded = loaded  # The signature alone does not keep what it reads alive.
+        self._loaded = loaded  # The signature does not keep the tensors that it reads alive.
         self._signature = loaded.signatures[SIGNATURE]
         self.categories = tuple(categories)
         self.names: Mapping[int, str] = {category.id: category.shown for category in categories}
         inputs = dict(self._signature.structured_input_signature[1])
         self._proposals_spec: tf.TensorSpec | None = inputs.pop(PROPOSALS, None)
         ((self._key, self._spec),) = inputs.items()
+        self._channels: int = (self._spec.shape[-1] if self._spec.shape.rank == 4 else None) or 3
 
     @property
     def takes_proposals(self) -> bool:
-        """Whether the model classifies regions that it is given (Fast R-CNN), and does not find them itself."""
+        """Whether the model takes region proposals as input (Fast R-CNN)."""
         return self._proposals_spec is not None
 
     @classmethod
     def load(cls, saved_model: str | os.PathLike[str]) -> Predictor:
-        """Loads a SavedModel folder, or the export folder around it.
+        """Loads a SavedModel.
+
+        Args:
+            saved_model: folder of the SavedModel, or the export folder that contains it.
 
         Raises:
-            ConfigError: naming the folder and what it lacks.
+            ConfigError: the message names the folder and what it lacks.
         """
         folder = saved_model_folder(saved_model)
         loaded = load_graph(folder)
         if SIGNATURE not in loaded.signatures:
             raise ConfigError(
-                f"{folder}: has no signature {SIGNATURE}, only {sorted(loaded.signatures)}; give the SavedModel of a"
+                f"{folder}: has no signature {SIGNATURE}, only {sorted(loaded.signatures)}; name the SavedModel of a"
                 " detector"
             )
         signature = loaded.signatures[SIGNATURE]
@@ -87,7 +92,7 @@ class Predictor:
         )
         if missing or len(set(signature.structured_input_signature[1]) - {PROPOSALS}) != 1:
             raise ConfigError(
-                f"{folder}: is no detector: its signature lacks"
+                f"{folder}: is not a detector: its signature lacks"
                 f" {', '.join(sorted(missing)) or 'a single input of images'}"
             )
         return cls(loaded, _categories(folder))
@@ -101,28 +106,28 @@ class Predictor:
         names: Sequence[str] | None = None,
         proposals: ArrayLike | Sequence[ArrayLike] | None = None,
     ) -> list[Result]:
-        """Finds objects in images.
+        """Detects objects in images.
 
         Args:
             images: one or many, of any sizes: paths, the bytes of image files, uint8 [h, w, 3] RGB arrays or tensors,
                 PIL images; or an array uint8 [n, h, w, 3].
-            min_score: detections below are left out; 0 to 1.
-            max_boxes: at most so many an image; None: all.
-            batch_size: images of one size that go through the network together.
-            names: what errors call the images, one each; None takes their paths, or their numbers.
-            proposals: for a model that takes them: for each image (or for the one) float32 [n, 4], ymin, xmin, ymax,
-                xmax in its pixels, best first; any n. Boxes without area are left out, a model with a fixed number
-                takes the best.
+            min_score: detections with lower scores are omitted; 0 to 1.
+            max_boxes: maximum number of detections per image; None for all.
+            batch_size: maximum number of images, all of one size, to run at once.
+            names: names of the images in error messages; None uses paths, or numbers for images without a path.
+            proposals: for models that take proposals: for each image (or for the single one) float32 [n, 4], ymin,
+                xmin, ymax, xmax in its pixels, best first, any n. Boxes without area are ignored; a model with a fixed
+                number of proposals uses the first ones.
 
         Returns:
-            One result an image, in order.
+            One result per image, in the order of the images.
 
         Raises:
-            DataError: naming the image, argument or proposals that cannot be used. ConfigError: too little memory;
-                proposals missing, or not wanted.
+            DataError: the message names the image, argument or proposals that cannot be used.
+            ConfigError: there is too little memory, or proposals are missing or not accepted by the model.
         """
         _check_numbers(min_score, max_boxes, batch_size)
-        arrays, names, one = image_arguments.decode(images, names)
+        arrays, names, one = image_arguments.decode(images, names, self._channels)
         proposals = _of_one(proposals) if one else proposals
         regions = self._regions(proposals, arrays, names)
         results: dict[int, Result] = {}
@@ -136,32 +141,37 @@ class Predictor:
         return [results[index] for index in range(len(arrays))]
 
     def _batch_limit(self, batch_size: int) -> int:
-        """A signature with a fixed batch (as the TF2 exporter's, of 1) takes no other."""
+        """Returns the batch size of the signature if it is fixed (1 for the TF2 exporter), otherwise `batch_size`."""
         return (self._spec.shape[0] if self._spec.shape.rank else None) or batch_size
 
     def _regions(
         self, proposals: Sequence[ArrayLike] | None, images: Sequence[np.ndarray], names: Sequence[str]
     ) -> list[np.ndarray] | None:
-        """Normalised boxes of each image; None where the model finds its own."""
+        """Returns the normalised proposals of each image, or None if the model does not take any."""
         if not self.takes_proposals:
             if proposals is not None:
-                raise ConfigError("proposals: this model finds its regions itself; leave them out")
+                raise ConfigError("proposals: this model does not take proposals; leave them out")
             return None
         if proposals is None:
             raise ConfigError(
-                "this model classifies regions that it is given; pass proposals, one array [n, 4] an image, in pixels"
+                "this model needs region proposals; pass proposals, one array [n, 4] per image, in pixels"
             )
         proposals = list(proposals)
         if len(proposals) != len(images):
             raise DataError(
-                f"proposals: {len(proposals)} arrays for {len(images)} images; give one array [n, 4] an image, empty"
-                " where it has none"
+                f"proposals: {len(proposals)} arrays for {len(images)} images; pass one array [n, 4] per image, empty"
+                " if it has none"
             )
         return [checked(boxes, image.shape, name) for boxes, image, name in zip(proposals, images, names, strict=True)]
 
     def _run(self, images: np.ndarray, names: str, regions: Sequence[np.ndarray] | None) -> dict[str, np.ndarray]:
-        """images uint8 [B, h, w, 3], and their normalised proposals, in the form that the signature takes; `names` for
-        errors."""
+        """Runs the signature on one batch.
+
+        Args:
+            images: uint8 [B, h, w, 3].
+            names: names of the images, for error messages.
+            regions: normalised proposals of each image; None if the model does not take any.
+        """
         count, fixed = len(images), self._spec.shape[0] if self._spec.shape.rank else None
         if fixed and count < fixed:
             images = np.concatenate([images, np.repeat(images[-1:], fixed - count, axis=0)])
@@ -176,7 +186,7 @@ class Predictor:
         try:
             outputs = self._signature(**inputs)
         except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
-            # TensorFlow quotes what is no tf.Example, a PNG file say, and its text is no UTF-8 then.
+            # TensorFlow's message quotes the bytes that it cannot parse (a PNG file), so it may not be valid UTF-8.
             if isinstance(error, UnicodeDecodeError) or "Could not parse example" in str(error):
                 raise ConfigError(
                     "this model takes serialized tf.Examples (it was exported with --input_type=tf_example); export it"
@@ -210,30 +220,33 @@ class Predictor:
 
 
 def saved_model_folder(path: str | os.PathLike[str]) -> Path:
-    """`path` itself, or the saved_model in it. Raises ConfigError where neither is a SavedModel, or its export was
-    stopped among its renames."""
+    """Returns the SavedModel folder at `path`: the path itself, or `saved_model` in it.
+
+    Raises:
+        ConfigError: neither is a SavedModel, or the export was killed while it replaced an older one.
+    """
     if not isinstance(path, str | os.PathLike):
         raise ConfigError(
-            f"--saved_model={path!r}: is no path; give the saved_model folder that `detection export` wrote"
+            f"--saved_model={path!r}: is not a path; name the saved_model folder that `detection export` wrote"
         )
     folder = Path(path)
     for candidate in (folder, folder / "saved_model"):
         if (candidate / "saved_model.pb").is_file():
-            if (unusable := files.unpublished(candidate.absolute().parent)) is not None:
+            if (unusable := files.interrupted_export(candidate.absolute().parent)) is not None:
                 raise ConfigError(unusable)
             return candidate
-    if (unusable := files.unpublished(folder)) is not None:
+    if (unusable := files.interrupted_export(folder)) is not None:
         raise ConfigError(unusable)
     reason = "holds no saved_model.pb" if folder.is_dir() else "no such folder"
-    raise ConfigError(f"--saved_model={path}: {reason}; give the saved_model folder that `detection export` wrote")
+    raise ConfigError(f"--saved_model={path}: {reason}; name the saved_model folder that `detection export` wrote")
 
 
 def load_graph(folder: Path) -> Any:  # what tf.saved_model.load gives, whose type has no public name
-    """Loads a SavedModel folder. Raises ConfigError where it is damaged."""
+    """Loads a SavedModel folder. Raises ConfigError if it is damaged."""
     try:
         index_check.check(os.fspath(folder / "variables" / "variables"))
         return tf.saved_model.load(os.fspath(folder))
-    except Exception as error:  # Whatever a damaged graph makes TensorFlow raise: RuntimeError, TypeError, its own.
+    except Exception as error:  # Damaged graphs make TensorFlow raise RuntimeError, TypeError and others.
         raise ConfigError(f"{folder}: cannot be loaded: {first_line(error)}; export it again") from error
 
 
@@ -245,18 +258,18 @@ def _categories(folder: Path) -> tuple[Category, ...]:
 
 
 def _of_one(proposals: ArrayLike | Sequence[ArrayLike] | None) -> Sequence[ArrayLike] | None:
-    """Those of a single image, given with or without a list around them."""
+    """Returns the proposals of a single image as a list with one entry."""
     if proposals is None:
         return None
     try:
         return proposals if np.ndim(proposals) == 3 else [proposals]
-    except ValueError:  # Rows of unequal lengths; what is wrong with them is told with the image's name.
+    except ValueError:  # Rows of unequal lengths, which `checked` reports with the name of the image.
         return [proposals]
 
 
 def _check_numbers(min_score: object, max_boxes: object, batch_size: object) -> None:
     if isinstance(min_score, bool) or not isinstance(min_score, numbers.Real) or not min_score == min_score:
-        raise DataError(f"min_score ({min_score!r}) must be a number, as 0.5")
+        raise DataError(f"min_score ({min_score!r}) must be a number such as 0.5")
     for name, value, least in (("max_boxes", max_boxes, 0), ("batch_size", batch_size, 1)):
         if value is None and name == "max_boxes":
             continue
@@ -268,7 +281,7 @@ def _check_numbers(min_score: object, max_boxes: object, batch_size: object) -> 
 
 
 def _same_size(arrays: Sequence[np.ndarray], limit: int) -> list[list[int]]:
-    """Indices of images that can go together, at most `limit` at a time."""
+    """Groups the indices of images of equal size into batches of at most `limit`."""
     groups: list[list[int]] = []
     open_groups: dict[tuple[int, ...], list[int]] = {}
     for index, array in enumerate(arrays):

@@ -1,4 +1,4 @@
-"""The proposals of a trained detector, to be kept as a file for Fast R-CNN."""
+"""Uses the region proposal network of a trained detector as a proposal method for Fast R-CNN."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ def region_proposal_network(
     *,
     allow_unused: bool = False,
 ) -> Method:
-    """The first stage of a trained Faster R-CNN or R-FCN as a method of `proposals.methods`.
+    """Returns the first stage of a trained Faster R-CNN or R-FCN as a method of `proposals.methods`.
 
     Args:
         pipeline_config: path of the config that the checkpoint was trained with.
         checkpoint: a prefix, a file of a checkpoint, or a folder (its latest checkpoint).
-        max_proposals: of an image; 0 for as many as the config says.
-        overrides: `model.faster_rcnn.first_stage_nms_iou_threshold=0.9`, as the trainer's --set.
-        allow_unused: only warn of weights in the checkpoint that the config's model has no place for.
+        max_proposals: maximum number of proposals per image; 0 uses that of the config.
+        overrides: changes to the config, such as `model.faster_rcnn.first_stage_nms_iou_threshold=0.9`.
+        allow_unused: only warn about weights in the checkpoint that the model does not have.
 
     Raises:
-        ConfigError: naming file and field, or variable.
+        ConfigError: the message names file and field, or variable.
     """
     prefix = checkpoint_files.locate(checkpoint)
     message = config.prepare(pipeline_config, overrides, check_paths=False)
     if message.model.WhichOneof("model") != "faster_rcnn":
         raise ConfigError(
-            f"{pipeline_config}: model.{message.model.WhichOneof('model')} proposes no regions; use a config of"
+            f"{pipeline_config}: model.{message.model.WhichOneof('model')} does not propose regions; use a config of"
             " model.faster_rcnn"
         )
-    # The second stage has nothing to say about where the first looks.
+    # Proposals do not depend on the second stage.
     changes = ["model.faster_rcnn.number_of_stages=1"]
     changes += [f"model.faster_rcnn.first_stage_max_proposals={max_proposals}"] if max_proposals else []
     pipeline = pipeline_builder.build(config.override(message, changes), read_label_maps=False, source=pipeline_config)

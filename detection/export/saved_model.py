@@ -1,13 +1,13 @@
-"""A frozen graph -> a folder that TensorFlow, TensorFlow Serving and `export.predictor` load.
+"""Writes a frozen graph as a SavedModel for TensorFlow, TensorFlow Serving and `export.predictor`.
 
     <output_directory>/saved_model/        signature serving_default, tag serve, no variables; the label map in
                                            assets.extra
-    <output_directory>/checkpoint/         the weights it was made of (`export.layouts`)
-    <output_directory>/pipeline.config     the config it was made by
-    <output_directory>/label_map.pbtxt     what its class numbers mean
+    <output_directory>/checkpoint/         the exported weights (`export.layouts`)
+    <output_directory>/pipeline.config     the config of the model
+    <output_directory>/label_map.pbtxt     the classes of the model
 
-Everything is written into a hidden folder of the target and put into place when it is complete: an export that fails,
-or is stopped, leaves the one before it in place. One that is killed among the renames leaves a marker, and readers
+Everything is written to a hidden folder in the target and moved into place when it is complete: if an export fails or
+is stopped, the previous one stays in place. If it is killed between the renames, a marker file remains, and readers
 refuse the folder until it is exported again.
 """
 
@@ -33,20 +33,26 @@ from detection.types import Category
 
 LABEL_MAP = "label_map.pbtxt"
 _PARTIAL = ".exporting-"
-EXTRA = "assets.extra"  # Where a SavedModel keeps files that its graph does not read.
-# Bytes of a constant that is handed to the served function instead of lying in it: whoever loads, optimises or saves a
-# function copies all that it holds about ten times. (CaffeNet's two matrices, 210 MB: loading and a first call take 0.9
-# instead of 4.2 GB, and 2.4 instead of 17 seconds.) No convolution has so many weights; those stay inside, where
-# kernels know them for constants and keep them in an order of their own.
+EXTRA = "assets.extra"  # the folder of a SavedModel for files that its graph does not read
+# Constants above this size in bytes are captured by the served function instead of being part of it, since loading,
+# optimising or saving a function copies its constants about ten times. (For CaffeNet's two matrices, 210 MB, loading
+# and a first call take 0.9 instead of 4.2 GB, and 2.4 instead of 17 seconds.) No convolution has so many weights; their
+# kernels stay constants, which lets TensorFlow store them in an optimised memory layout.
 LARGE = 16 << 20
 
 
 class _Served(tf.Module):
-    """What `tf.saved_model.load` gives back: callable with its inputs in order or by their names in the signature, as
-    the TF2 exporter's models are with their one."""
+    """The object that `tf.saved_model.load` returns.
+
+    Like models of the TF2 exporter it is callable, with its inputs by position or by their names in the signature.
+
+    Args:
+        frozen: the graph.
+        large: tensors that the graph reads but does not contain, by their names in it.
+        keys: names of the inputs in the signature, in order.
+    """
 
     def __init__(self, frozen: FrozenGraph, large: Mapping[str, tf.Tensor], keys: Sequence[str]) -> None:
-        """Args: large: tensors that the graph reads and does not hold, by their names in it."""
         super().__init__()
 
         def add() -> None:
@@ -71,7 +77,7 @@ class _Served(tf.Module):
 
 
 def _split_off_large_constants(graph: graph_pb2.GraphDef) -> tuple[graph_pb2.GraphDef, dict[str, tf.Tensor]]:
-    """The graph without its largest constants, and these by the names of their tensors."""
+    """Returns the graph without its largest constants, and the constants by tensor name."""
     large = {f"{node.name}:0": node for node in graph.node if node.op == "Const" and node.ByteSize() > LARGE}
     rest = graph_pb2.GraphDef(versions=graph.versions, library=graph.library)
     rest.node.extend(node for node in graph.node if f"{node.name}:0" not in large)
@@ -79,14 +85,20 @@ def _split_off_large_constants(graph: graph_pb2.GraphDef) -> tuple[graph_pb2.Gra
 
 
 def write_saved_model(frozen: FrozenGraph, keys: Sequence[str], categories: Iterable[Category], folder: Path) -> None:
-    """Writes the SavedModel alone into `folder`, which must not exist. `keys` are the names of the inputs in its
-    signature, in order."""
+    """Writes the SavedModel.
+
+    Args:
+        frozen: the graph.
+        keys: names of the inputs in the signature, in order.
+        categories: the label map.
+        folder: must not exist.
+    """
     graph, large = _split_off_large_constants(frozen.graph)
     light, values = set_aside(graph)
     module = _Served(frozen._replace(graph=light), large, keys)
     with _only_warnings():
-        # Bodies of loops, in which regions are pooled, still hold ops with gradients of their own, and those of frozen
-        # weights cannot be saved.
+        # Loop bodies that pool regions still contain ops with custom gradients, and custom gradients of frozen weights
+        # cannot be saved.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(
             module,
@@ -102,7 +114,7 @@ def write_saved_model(frozen: FrozenGraph, keys: Sequence[str], categories: Iter
 
 @contextlib.contextmanager
 def _only_warnings() -> Iterator[None]:
-    """TensorFlow tells how long it took to shard no variables, and where it writes fingerprints; nobody asked."""
+    """Suppresses TensorFlow's info messages about sharding and fingerprints."""
     before, tensorflow = logging.get_verbosity(), tf.get_logger()
     level = tensorflow.level
     try:
@@ -115,15 +127,19 @@ def _only_warnings() -> Iterator[None]:
 
 
 def write_atomically(output_directory: Path, write: Callable[[Path], None]) -> None:
-    """Lets `write` fill a hidden folder in `output_directory`, then puts what it wrote into place, entry by entry.
+    """Calls `write` with a hidden folder in `output_directory`, then moves what it wrote into place, entry by entry.
 
-    In it, not beside it: it may be a mounted volume, and nothing can be renamed into another file system. Each entry
-    changes places with the one before it, in one step where the file system can do that. While not all have, a marker
-    lies there, which readers refuse (`files.unpublished`): killed then, the folder may hold parts of two exports. Other
-    files in `output_directory` stay. What killed exports left is removed.
+    The hidden folder is inside `output_directory`, which may be a mounted volume, because files cannot be renamed
+    across file systems. Each entry is exchanged with the existing one, atomically if the file system supports it. Until
+    all are exchanged, a marker file makes readers refuse the folder (`files.interrupted_export`), since it may contain
+    parts of two exports. Other files in `output_directory` are kept; leftovers of killed exports are removed.
+
+    Args:
+        output_directory: created if it does not exist.
+        write: writes the export into the folder that it is given.
 
     Raises:
-        ConfigError: naming the folder, when it cannot be written; the export before it is in place.
+        ConfigError: the folder cannot be written; the previous export is still in place.
     """
     output_directory = output_directory.absolute()
     partial = output_directory / f"{_PARTIAL}{files.owner()}"
@@ -134,7 +150,7 @@ def write_atomically(output_directory: Path, write: Callable[[Path], None]) -> N
         partial.mkdir(parents=True)
         write(partial)
         _flush(partial)
-        with files.undivided():
+        with files.deferred_signals():
             _publish(partial, output_directory)
     except DetectionError:
         raise
@@ -150,7 +166,7 @@ def write_atomically(output_directory: Path, write: Callable[[Path], None]) -> N
 
 
 def _flush(folder: Path) -> None:
-    """To the disk: renamed before its bytes are there, a file can be empty after a power cut."""
+    """Flushes all files to disk; a file renamed before that may be empty after a power failure."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as stream:
@@ -158,9 +174,9 @@ def _flush(folder: Path) -> None:
 
 
 def _publish(partial: Path, target: Path) -> None:
-    """Moves every entry of `partial` to `target`; after an OSError everything is where it was."""
+    """Moves every entry of `partial` to `target`; after an OSError all moves are undone."""
     entries, done, marker = sorted(partial.iterdir()), [], target / files.PUBLISHING
-    mixed = marker.exists()  # An earlier export was killed here: what is put back is a mixture still.
+    mixed = marker.exists()  # An earlier export was killed here, so undoing the moves leaves parts of two exports.
     files.write_text(marker, f"{files.owner()}\n")
     try:
         for entry in entries:
@@ -176,7 +192,7 @@ def _publish(partial: Path, target: Path) -> None:
 
 
 def _replace(new: Path, target: Path) -> None:
-    """Moves `new` to `target`; what was there lies beside it then, as `<new>.old`, or as `new`."""
+    """Moves `new` to `target`; an existing `target` is kept as `<new>.old`, or as `new` after an exchange."""
     if not target.exists():
         new.rename(target)
         return
@@ -192,7 +208,7 @@ def _replace(new: Path, target: Path) -> None:
 
 
 def _put_back(new: Path, target: Path) -> None:
-    """The reverse of `_replace`."""
+    """Undoes `_replace`."""
     if new.exists():
         files.exchange(new, target)
         return

@@ -1,9 +1,9 @@
-"""Weights out of the way while TensorFlow copies a graph about, and back into the file that it wrote.
+"""Replaces large constants by placeholders while TensorFlow saves a graph, and restores them in the saved file.
 
-Making a function of a graph, tracing calls of it, giving it a signature and saving it each copy all that it holds,
-about forty times in all: of 200 MB of weights that is ten seconds, and gigabytes. So each larger constant changes
-places with a stand-in of its type and shape that holds a single number and a mark; the mark survives every copy, and
-tells in the saved file whose place it is.
+Creating a function from a graph, tracing it, adding a signature and saving it copy all constants about forty times in
+all; with 200 MB of weights that takes ten seconds and gigabytes. So each large constant is replaced by a placeholder
+constant of the same type and shape that stores a single value, with an attribute that identifies the original. The
+attribute survives all copies and shows in the saved file which value to insert.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from detection.tools.tf_internals import write_fingerprint
 
-# bytes. What TensorFlow reads while it infers shapes, such as sizes and axes, is far smaller and stays where it is.
+# In bytes. Constants that TensorFlow reads for shape inference, such as sizes and axes, are far smaller and are kept.
 SMALL = 4096
-_MARK = "_stands_for"  # Attributes with an underscore belong to nobody in TensorFlow, and are kept.
+_MARK = "_stands_for"  # TensorFlow ignores and keeps attributes that start with an underscore.
 
 Values = list[tensor_pb2.TensorProto]
 
 
 def set_aside(graph: graph_pb2.GraphDef) -> tuple[graph_pb2.GraphDef, Values]:
-    """A copy of `graph` with stand-ins for its larger float constants, and what they stand for.
+    """Returns a copy of `graph` with placeholders for its large float constants, and the values of the constants.
 
-    Functions that it calls stay as they are, since TensorFlow knows them by their names: a loop is handed the weights
-    that its body uses.
+    Functions that the graph calls are left unchanged, since TensorFlow registers them by name; the weights used in a
+    loop body are inputs of the loop anyway.
     """
     light = graph_pb2.GraphDef(versions=graph.versions, library=graph.library)
     values: Values = []
@@ -36,11 +36,10 @@ def set_aside(graph: graph_pb2.GraphDef) -> tuple[graph_pb2.GraphDef, Values]:
 
 
 def put_back(folder: Path, values: Values) -> None:
-    """Gives the constants of the SavedModel in `folder` their values, and the folder a fingerprint of what it now
-    holds.
+    """Inserts the values of the constants into the SavedModel in `folder`, and updates its fingerprint.
 
     Raises:
-        ValueError: a value has no place there: TensorFlow dropped what stood for it.
+        ValueError: TensorFlow dropped a placeholder.
     """
     path = folder / "saved_model.pb"
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
@@ -69,7 +68,7 @@ def _lightened(nodes: Iterable[node_def_pb2.NodeDef], values: Values) -> Iterato
         for name, attr in node.attr.items():
             if name != "value":
                 stand_in.attr[name].CopyFrom(attr)
-        # One number for all of the tensor is how TensorFlow writes what is constant.
+        # A tensor proto with a single value stands for a tensor filled with that value.
         stand_in.attr["value"].tensor.CopyFrom(
             tensor_pb2.TensorProto(dtype=value.dtype, tensor_shape=value.tensor_shape, float_val=[0.0])
         )

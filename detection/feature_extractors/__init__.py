@@ -1,2 +1,4 @@
-"""One file a backbone, serving every meta-architecture: how images are scaled, where the network is cut, which maps SSD
-reads."""
+"""Feature extractors, one file per network, for all meta-architectures.
+
+Each file says how images are scaled, where the network is cut and which maps SSD reads.
+"""

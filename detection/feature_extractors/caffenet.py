@@ -1,4 +1,4 @@
-"""CaffeNet as a feature extractor: SSD by the survey's rule; two stages as Girshick 2015 has it."""
+"""CaffeNet as a feature extractor of SSD (maps by the survey's rule) and of the two-stage detectors (Girshick 2015)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ SSD_EXTRA_DEPTHS = (512, 256, 256, 256)
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
-    """conv2 with L2 normalisation (256 channels), conv5 (256), then up to four extra maps with the config's batch
-    norm."""
+    """Returns the SSD extractor: conv2 with L2 normalisation (256 channels), conv5 (256), up to four extra maps.
+
+    The extra maps have the batch norm of the config.
+    """
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     return ssd_maps.make(
         scope=caffenet.SCOPE,
@@ -28,7 +30,7 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
 
 
 def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
-    """Body up to conv5 (256 channels); tail fc6 and fc7 (4096) on crops of 6x6 cells."""
+    """Returns the two-stage extractor: body up to conv5 (256 channels), tail fc6 and fc7 (4096) on 6x6 crops."""
     two_stage_parts.check_stride(options, "CaffeNet")
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     hyperparams = options.base_hyperparams(caffenet.training_defaults())

@@ -1,7 +1,7 @@
-"""Every feature extractor by the name that configs call it.
+"""All feature extractors, by their names in configs.
 
-The names are those of the TF Object Detection API, and in the same style those that it never had. SSD's `_keras` types
-are its TensorFlow 2 models (`keras_form`); those of two stages are aliases.
+The names are those of the TF Object Detection API, and names in the same style for extractors that it does not have.
+The `_keras` types are the forms of its TensorFlow 2 models (`keras_form`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from detection.feature_extractors import (
     mobilenet_v1,
     mobilenet_v2,
     mobilenet_v3,
+    nasnet,
     resnet_v1,
     resnet_v2,
     vgg16,
@@ -33,11 +34,12 @@ from detection.feature_extractors.pyramids.levels import Levels
 from detection.feature_extractors.ssd_maps import SsdExtractorOptions, SsdFeatureExtractor
 from detection.feature_extractors.two_stage import TwoStageExtractor, TwoStageExtractorOptions
 from detection.networks.hourglass import DESIGNS
+from detection.networks.nasnet import NASNET, PNASNET
 
 SsdExtractor = SsdFeatureExtractor | PyramidExtractor
 
-# What can stand below a pyramid, by its name in the types: ssd_<name>_<pyramid>, and ssd_<name>_<pyramid>_keras for the
-# Keras form.
+# Networks that can have a pyramid, by their name in extractor types: ssd_<name>_<pyramid>, and
+# ssd_<name>_<pyramid>_keras for the Keras form.
 LEVELS: dict[str, Levels] = {
     **{f"efficientnet-b{version}": functools.partial(efficientnet.levels, version=version) for version in range(8)},
     "inception_resnet_v2": inception_resnet_v2.levels,
@@ -53,8 +55,6 @@ LEVELS: dict[str, Levels] = {
     "resnet50_v1": functools.partial(resnet_v1.levels, layers=50),
     "vgg16": vgg16.levels,
 }
-# The order of Inception v3's forked branches in object-based checkpoints is not known.
-KERAS_LEVELS = {name: levels for name, levels in LEVELS.items() if name != "inception_v3"}
 PPN_RESNET_DEPTH = 1024
 PYRAMIDS: dict[str, Callable[..., SsdExtractor]] = {"fpn": fpn.ssd, "bifpn": bifpn.ssd}
 SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
@@ -95,13 +95,13 @@ SSD_EXTRACTORS: dict[str, Callable[[SsdExtractorOptions], SsdExtractor]] = {
     **{
         f"ssd_{name}_{pyramid}_keras": functools.partial(make, levels=levels, keras_form=True)
         for pyramid, make in PYRAMIDS.items()
-        for name, levels in KERAS_LEVELS.items()
+        for name, levels in LEVELS.items()
     },
 }
 
 
 def two_stage_name(name: str) -> str:
-    """Of a network in two-stage types, where a ResNet's version is left out: `resnet50_v1` -> `resnet50`."""
+    """Returns a network's name in two-stage types, which omit a ResNet's version: `resnet50_v1` -> `resnet50`."""
     return name.removesuffix("_v1") if name.startswith("resnet") else name
 
 
@@ -113,6 +113,8 @@ TWO_STAGE_EXTRACTORS: dict[str, Callable[[TwoStageExtractorOptions], TwoStageExt
     "faster_rcnn_inception_v3": inception_v3.two_stage,
     "faster_rcnn_mobilenet_v1": mobilenet_v1.two_stage,
     "faster_rcnn_mobilenet_v2": mobilenet_v2.two_stage,
+    "faster_rcnn_nas": functools.partial(nasnet.two_stage, design=NASNET),
+    "faster_rcnn_pnas": functools.partial(nasnet.two_stage, design=PNASNET),
     "faster_rcnn_resnet101": functools.partial(resnet_v1.two_stage, layers=101),
     "faster_rcnn_resnet101_keras": functools.partial(resnet_v1.two_stage, layers=101, keras_form=True),
     "faster_rcnn_resnet152": functools.partial(resnet_v1.two_stage, layers=152),
@@ -129,7 +131,7 @@ TWO_STAGE_EXTRACTORS: dict[str, Callable[[TwoStageExtractorOptions], TwoStageExt
         f"faster_rcnn_{two_stage_name(name)}_fpn_keras": functools.partial(
             fpn_two_stage.two_stage, levels=levels, keras_form=True
         )
-        for name, levels in KERAS_LEVELS.items()
+        for name, levels in LEVELS.items()
     },
 }
 CENTER_EXTRACTORS: dict[str, Callable[[CenterExtractorOptions], CenterExtractor | HourglassExtractor]] = {

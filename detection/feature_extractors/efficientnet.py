@@ -1,4 +1,4 @@
-"""EfficientNet as a feature extractor: which of its maps pyramids stand on, and the pyramid of EfficientDet."""
+"""EfficientNet as a feature extractor below pyramids, and the pyramid settings of EfficientDet."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from detection.feature_extractors.pyramids.levels import NetworkLevels
 from detection.networks import efficientnet, scaling
 from detection.networks.depths import depth_rule
 
-# The last map of every stride of b0, in all versions: from b1 on two of them are not the ends of their stacks, and
-# nothing reads the blocks of the last stack behind its first.
+# The last map of each stride of b0, used for all versions: from b1 on, two of them are not the ends of their stacks,
+# and no detector reads the blocks of the last stack behind its first.
 LEVELS = {2: "stack_1_block_1", 3: "stack_2_block_1", 4: "stack_4_block_2", 5: "stack_6_block_0"}
 # EfficientDet D0 to D6, and D7, which is D6 on larger images; b7 has the pyramid of b6 (Tan et al. 2020, Table 1).
 BIFPN = tuple(
@@ -29,8 +29,8 @@ BIFPN = tuple(
 
 
 def levels(options: ssd_maps.SsdExtractorOptions, version: int) -> NetworkLevels:
-    """For pyramids: the blocks before the map is halved, of b0 to b7."""
-    # Its Keras form is trained as it is anywhere: depthwise kernels without penalty.
+    """Returns the network b<version> (0 to 7) for pyramids, whose maps are the last block of each stride."""
+    # The Keras form is trained with the same hyperparameters: depthwise kernels are not regularised.
     hyperparams = dataclasses.replace(options, keras_form=False).base_hyperparams(efficientnet.training_defaults())
     depth = efficientnet.depth_rule(version, options.depth_multiplier)
     return NetworkLevels(

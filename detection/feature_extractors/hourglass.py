@@ -1,4 +1,4 @@
-"""Hourglass networks as feature extractors of CenterNet, which they were made for."""
+"""Hourglass networks as feature extractors of CenterNet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MIN_DEPTH = 8
 
 
 def center_net(options: center_maps.CenterExtractorOptions, layers: int) -> center_maps.HourglassExtractor:
-    """One map an hourglass, of the network of so many `layers`."""
+    """Returns the CenterNet extractor of the network with `layers` layers; it has one map per hourglass."""
     design = hourglass.DESIGNS[layers]
     depth = depth_rule(options.depth_multiplier, MIN_DEPTH)
     network = hourglass.Hourglass(f"hourglass_{layers}", design, hourglass.training_defaults(), depth)

@@ -1,5 +1,4 @@
-"""Inception-ResNet v2 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage
-detectors cut it."""
+"""Inception-ResNet v2 as a feature extractor of SSD, of the two-stage detectors and of pyramids."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ LEVELS = {2: "Conv2d_4a_3x3", 3: "Repeat", 4: "Repeat_1", 5: "Conv2d_7b_1x1"}
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
-    """Aligned maps of stride 16 and 32 from the network, then up to four extra ones."""
+    """Returns the SSD extractor: aligned maps of strides 16 and 32 from the network, then up to four extra ones."""
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     hyperparams = options.base_hyperparams(inception_resnet_v2.training_defaults())
     return ssd_maps.make(
@@ -31,7 +30,7 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
 
 
 def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
-    """For pyramids: the last aligned map of every stride."""
+    """Returns the network for pyramids, with the last aligned map of each stride."""
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     hyperparams = options.base_hyperparams(inception_resnet_v2.training_defaults())
     return NetworkLevels(
@@ -48,11 +47,11 @@ def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
 def two_stage(
     options: two_stage_parts.TwoStageExtractorOptions, keras_form: bool = False
 ) -> two_stage_parts.TwoStageExtractor:
-    """Aligned body up to `Repeat_1` (1088 channels) at stride 16 or 8; the tail halves crops of any size from 3 cells
-    on, 17 at best (1536 channels).
+    """Returns the two-stage extractor: aligned body up to `Repeat_1` (1088 channels), tail from there (1536 channels).
 
-    On the whole map the tail keeps the size and dilates instead. Its repeated block is called `Repeat`, as the
-    reference's checkpoints know it. The Keras form is aligned in the tail too, so that it takes crops of any size.
+    The body has stride 16 or 8. The tail halves crops of at least 3 cells a side; 17 is the size that it was trained
+    with. On the whole map it keeps the size and dilates instead. Its repeated block is called `Repeat`, as in the
+    reference's checkpoints. In the Keras form the tail is aligned too, so that it takes crops of any size.
     """
     options = options.as_keras() if keras_form else options
     two_stage_parts.check_stride(options, "Inception-ResNet v2", (8, 16))

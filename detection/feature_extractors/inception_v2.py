@@ -1,5 +1,4 @@
-"""Inception v2 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut
-it."""
+"""Inception v2 as a feature extractor of SSD, of the two-stage detectors and of pyramids."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ LEVELS = {2: "Conv2d_2c_3x3", 3: "Mixed_3c", 4: "Mixed_4e", 5: "Mixed_5c"}
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
-    """Maps of stride 16 and 32 from the network, then up to four extra ones."""
+    """Returns the SSD extractor: maps of strides 16 and 32 from the network, then up to four extra ones."""
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     return ssd_maps.make(
         scope=inception_v2.SCOPE,
@@ -32,7 +31,7 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
 
 
 def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
-    """For pyramids: the last map of every stride."""
+    """Returns the network for pyramids, with the last map of each stride."""
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     return NetworkLevels(
         scope=inception_v2.SCOPE,
@@ -46,10 +45,10 @@ def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
 
 
 def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
-    """Body up to `Mixed_4e` (576 channels), tail `Mixed_5a` to `Mixed_5c` (1024), which halves what it sees: 7x7 crops
-    become 4x4.
+    """Returns the two-stage extractor: body up to `Mixed_4e` (576 channels), tail `Mixed_5a` to `Mixed_5c` (1024).
 
-    Batch norm has a gamma, unlike on ImageNet: the reference's checkpoints hold one.
+    The tail halves its input: 7x7 crops become 4x4. Unlike in the classifier, batch norm has a gamma, since the
+    reference's checkpoints have one.
     """
     two_stage_parts.check_stride(options, "Inception v2")
     defaults = inception_v2.training_defaults()

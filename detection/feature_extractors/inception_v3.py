@@ -1,5 +1,4 @@
-"""Inception v3 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut
-it."""
+"""Inception v3 as a feature extractor of SSD, of the two-stage detectors and of pyramids."""
 
 from __future__ import annotations
 
@@ -16,7 +15,10 @@ LEVELS = {2: "Conv2d_4a_3x3", 3: "Mixed_5d", 4: "Mixed_6e", 5: "Mixed_7c"}
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
-    """Maps of stride 8, 16 and 32 from the network, unpadded as the reference has it, then up to three extra ones."""
+    """Returns the SSD extractor: maps of strides 8, 16 and 32 from the network, then up to three extra ones.
+
+    Strided layers are padded VALID, as in the reference.
+    """
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     return ssd_maps.make(
         scope=inception_v3.SCOPE,
@@ -30,7 +32,10 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
 
 
 def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
-    """For pyramids: the last map of every stride, padded SAME: a pyramid adds maps, which must be aligned."""
+    """Returns the network for pyramids, with the last map of each stride.
+
+    It is padded SAME, because a pyramid adds maps, which must be aligned.
+    """
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     hyperparams = options.base_hyperparams(inception_v3.training_defaults())
     return NetworkLevels(
@@ -45,13 +50,12 @@ def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
 
 
 def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
-    """Body up to `Mixed_6e` (768 channels), padded SAME so that its map is aligned with the image; tail `Mixed_7a` to
-    `Mixed_7c` (2048).
+    """Returns the two-stage extractor: body up to `Mixed_6e` (768 channels), tail `Mixed_7a` to `Mixed_7c` (2048).
 
-    `Mixed_7a` halves what it sees. On crops it does so unpadded, as on ImageNet: no zeros stand where the image goes
-    on, 17x17 become the 8x8 that the modules behind it were trained on, and 7x7 become 3x3 with every cell read (of an
-    even side, 14 to 6, the last row and column are not). On a whole map (R-FCN) it is padded SAME, so that its own map
-    is aligned too.
+    The body is padded SAME, so that its map is aligned with the image. `Mixed_7a` halves its input. On crops it is
+    padded VALID, as in the classifier: there are no zeros where the image continues, 17x17 cells become the 8x8 that
+    the following modules were trained with, and 7x7 become 3x3 with every cell read (with an even side, such as 14 to
+    6, the last row and column are not read). On a whole map (R-FCN) it is padded SAME, so that its map is aligned too.
     """
     two_stage_parts.check_stride(options, "Inception v3")
     hyperparams = options.base_hyperparams(inception_v3.training_defaults())

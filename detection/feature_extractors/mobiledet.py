@@ -1,4 +1,4 @@
-"""MobileDet as a feature extractor: where SSD reads it and what lies behind."""
+"""MobileDet as a feature extractor of SSD."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ SSD_EXTRA_NAME = "C5"  # the reference's name of the last map
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions, version: str) -> ssd_maps.SsdFeatureExtractor:
-    """Maps of stride 16 and 32 from the backbone called `version`, then up to four extra ones. The backbone is always
-    made as the paper has it, whatever the config says of its hyperparameters, and `min_depth` is of the extra maps."""
+    """Returns the SSD extractor: maps of strides 16 and 32 from the backbone, then up to four extra ones.
+
+    The backbone always has the hyperparameters of the paper, also with `override_base_feature_extractor_hyperparams`;
+    `min_depth` applies to the extra maps only.
+
+    Args:
+        options: the extractor's options in the config.
+        version: a key of `networks.mobiledet.VERSIONS`.
+    """
     chosen = mobiledet.VERSIONS[version]
     endpoints = mobiledet.endpoints(chosen)
     return ssd_maps.make(

@@ -1,5 +1,4 @@
-"""MobileNet v1 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut
-it."""
+"""MobileNet v1 as a feature extractor of SSD, of the two-stage detectors and of pyramids."""
 
 from __future__ import annotations
 
@@ -13,17 +12,23 @@ from detection.networks.depths import depth_rule
 
 SSD_SOURCES = ("Conv2d_11_pointwise", "Conv2d_13_pointwise")  # strides 16 and 32
 SSD_EXTRA_DEPTHS = (512, 256, 256, 128)
-# For devices that cannot have a kernel larger than the map that it is on, which images of 256 pixels end in.
+# For devices on which a kernel cannot be larger than its map; with images of 256 pixels the last maps are that small.
 EMBEDDED_EXTRA_DEPTHS, EMBEDDED_EXTRA_KERNELS = (512, 256, 256), (3, 3, 2)
 LAST_OF_BODY = "Conv2d_11_pointwise"
 LEVELS = {2: "Conv2d_3_pointwise", 3: "Conv2d_5_pointwise", 4: "Conv2d_11_pointwise", 5: "Conv2d_13_pointwise"}
-LITE_LAST_DEPTHS = (512, 256)  # of the last two pairs below a pyramid of depthwise convolutions
+LITE_LAST_DEPTHS = (512, 256)  # channels of the last two pairs below a pyramid of depthwise convolutions
 
 
 def ssd(
     options: ssd_maps.SsdExtractorOptions, keras_form: bool = False, embedded: bool = False
 ) -> ssd_maps.SsdFeatureExtractor:
-    """Maps of stride 16 and 32 from the network, then up to four extra ones, or three (`embedded`)."""
+    """Returns the SSD extractor: maps of strides 16 and 32 from the network, then up to four extra ones.
+
+    Args:
+        options: the extractor's options in the config.
+        keras_form: the form of the Keras models of the TF Object Detection API.
+        embedded: the form for embedded devices, with up to three extra maps.
+    """
     options = options.as_keras() if keras_form else options
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     defaults = mobilenet_v1.training_defaults()
@@ -43,7 +48,7 @@ def ssd(
 
 
 def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
-    """For pyramids: the last map of each stride."""
+    """Returns the network for pyramids, with the last map of each stride."""
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     return NetworkLevels(
         scope=mobilenet_v1.SCOPE,
@@ -62,10 +67,10 @@ def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
 
 
 def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
-    """Body up to `Conv2d_11_pointwise` (512 channels) at stride 16, or 8 by atrous convolutions; tail from there (1024
-    channels).
+    """Returns the two-stage extractor: body up to `Conv2d_11_pointwise` (512 channels), tail from there (1024).
 
-    The tail halves crops; on the whole map it keeps the size and dilates instead.
+    The body has stride 16, or 8 with atrous convolutions. The tail halves crops; on the whole map it keeps the size and
+    dilates instead.
     """
     two_stage_parts.check_stride(options, "MobileNet v1", (8, 16))
     depth = depth_rule(options.depth_multiplier, options.min_depth)

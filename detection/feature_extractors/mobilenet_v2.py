@@ -1,5 +1,4 @@
-"""MobileNet v2 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut
-it."""
+"""MobileNet v2 as a feature extractor of SSD, of the two-stage detectors, of pyramids and of CenterNet."""
 
 from __future__ import annotations
 
@@ -15,16 +14,18 @@ from detection.networks.depths import depth_rule, divisible_depth_rule, full_dep
 SSD_SOURCES = ("expanded_conv_13/expand", "Conv_1")
 SSD_EXTRA_DEPTHS = (512, 256, 256, 128)
 SSD_EXTRA_NAME = "layer_19"  # the reference names the extra layers after its number for `Conv_1`
-SSD_DECAY = 0.9997  # of the moving averages, as the reference trains this network for detection
+SSD_DECAY = 0.9997  # decay of the moving averages with which the reference trains this network for detection
 LAST_OF_BODY = "expanded_conv_12"
 LEVELS = {2: "expanded_conv_2", 3: "expanded_conv_5", 4: "expanded_conv_12", 5: "Conv_1"}
 CENTER_SOURCES = ("expanded_conv_2", "expanded_conv_5", "expanded_conv_9", "Conv_1")  # strides 4 to 32
-LITE_LAST_DEPTH = 256  # of `Conv_1` below a pyramid of depthwise convolutions; the Keras form keeps it whole
+LITE_LAST_DEPTH = 256  # channels of `Conv_1` below a pyramid of depthwise convolutions; not in the Keras form
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions, keras_form: bool = False) -> ssd_maps.SsdFeatureExtractor:
-    """Maps of stride 16 and 32 from the network, then up to four extra ones. The multiplier thins `Conv_1` too, unlike
-    in the classifier."""
+    """Returns the SSD extractor: maps of strides 16 and 32 from the network, then up to four extra ones.
+
+    Unlike in the classifier, the depth multiplier also applies to `Conv_1`.
+    """
     options = options.as_keras() if keras_form else options
     hyperparams = options.base_hyperparams(mobilenet_v2.training_defaults(SSD_DECAY))
     return ssd_maps.make(
@@ -42,7 +43,7 @@ def ssd(options: ssd_maps.SsdExtractorOptions, keras_form: bool = False) -> ssd_
 
 
 def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
-    """For pyramids: the bottlenecks at the end of each stride, and `Conv_1`."""
+    """Returns the network for pyramids, whose maps are the last bottleneck of each stride, and `Conv_1`."""
     thinned = options.depthwise and not options.keras_form
     return NetworkLevels(
         scope=mobilenet_v2.SCOPE,
@@ -63,8 +64,15 @@ def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
 def center_net(
     options: center_maps.CenterExtractorOptions, pyramid: bool, separable: bool = False
 ) -> center_maps.CenterExtractor:
-    """The network as the SSDs have it, without penalties; with top-down layers on its maps, or its last map
-    deconvolved. The multiplier thins the network alone."""
+    """Returns the CenterNet extractor: the network of SSD without regularisation, and a decoder.
+
+    The depth multiplier applies to the network only.
+
+    Args:
+        options: the extractor's options in the config.
+        pyramid: whether top-down layers on several maps are the decoder; otherwise the last map is deconvolved.
+        separable: whether the top-down layers are depthwise separable, whatever `options.separable` is.
+    """
     hyperparams = dataclasses.replace(mobilenet_v2.training_defaults(SSD_DECAY), regularizer=None)
     if pyramid:
         separable = separable or options.separable
@@ -77,16 +85,16 @@ def center_net(
         sources=CENTER_SOURCES if pyramid else CENTER_SOURCES[-1:],
         decoder=decoder,
         scale=options.pixels.then(scaling.to_unit_range),
+        one_model=not pyramid,
     )
 
 
 def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
-    """Body up to `expanded_conv_12`, the last bottleneck of stride 16, or 8 by atrous convolutions; tail from there
-    (1280 channels).
+    """Returns the two-stage extractor: body up to `expanded_conv_12`, tail from there (1280 channels).
 
-    The cut lies between two blocks, where MobileNet v1 has it: in front of the layer that halves the map for the last
-    time. A bottleneck has few channels (96), so crops of it cost little. The tail halves crops; on the whole map it
-    keeps the size and dilates instead.
+    `expanded_conv_12` is the last bottleneck of stride 16, or of stride 8 with atrous convolutions. As in MobileNet v1,
+    the cut is in front of the layer that halves the map for the last time. A bottleneck has few channels (96), so crops
+    of it are cheap. The tail halves crops; on the whole map it keeps the size and dilates instead.
     """
     two_stage_parts.check_stride(options, "MobileNet v2", (8, 16))
     depth = divisible_depth_rule(options.depth_multiplier, options.min_depth)

@@ -1,5 +1,4 @@
-"""MobileNet v3 and MobileNet EdgeTPU as feature extractors: where SSD reads them and what lies behind, and which maps
-pyramids stand on."""
+"""MobileNet v3 and MobileNet EdgeTPU as feature extractors of SSD and of pyramids."""
 
 from __future__ import annotations
 
@@ -16,15 +15,15 @@ from detection.networks.hyperparams import Hyperparams
 from detection.networks.mobilenet_v3 import VERSIONS
 
 SSD_EXTRA_DEPTHS = (512, 256, 256, 128)
-SSD_DECAY = 0.9997  # of the moving averages, as the reference trains these networks for detection
+SSD_DECAY = 0.9997  # decay of the moving averages with which the reference trains these networks for detection
 
 
 class Sources(NamedTuple):
-    """Which of a network's maps detectors read."""
+    """The maps of a network that detectors read."""
 
-    ssd: tuple[str, str]  # strides 16 and 32; the first lies inside the block that halves it, or is wide there
-    number: int  # of the second among tf-slim's layers, which the reference names the extra layers after
-    levels: dict[int, str]  # for pyramids
+    ssd: tuple[str, str]  # strides 16 and 32; the first is inside the block that halves it, or is wide there
+    number: int  # number of the second among tf-slim's layers; the reference names the extra layers after it
+    levels: dict[int, str]  # level -> block, for pyramids
 
 
 SOURCES = {
@@ -47,7 +46,7 @@ SOURCES = {
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions, version: str) -> ssd_maps.SsdFeatureExtractor:
-    """Maps of stride 16 and 32 from the network called `version`, then up to four extra ones."""
+    """Returns the SSD extractor: maps of strides 16 and 32 from the network `version`, then up to four extra ones."""
     sources = SOURCES[version]
     return ssd_maps.make(
         scope=VERSIONS[version].scope,
@@ -62,7 +61,7 @@ def ssd(options: ssd_maps.SsdExtractorOptions, version: str) -> ssd_maps.SsdFeat
 
 
 def levels(options: ssd_maps.SsdExtractorOptions, version: str) -> NetworkLevels:
-    """For pyramids: the bottlenecks at the end of each stride, and the last map."""
+    """Returns the network `version` for pyramids: its maps are the last bottleneck of each stride, and the last map."""
     return NetworkLevels(
         scope=VERSIONS[version].scope,
         network=_network(options, version),
@@ -75,15 +74,17 @@ def levels(options: ssd_maps.SsdExtractorOptions, version: str) -> NetworkLevels
 
 
 def _network(options: ssd_maps.SsdExtractorOptions, version: str) -> tuple[keras.layers.Layer, ...]:
-    """As detectors have it, up to the last map that they read."""
+    """Returns the layers of the network's form for detectors, up to the last map that they read."""
     rule = divisible_depth_rule(options.depth_multiplier, options.min_depth)
     network = mobilenet_v3.blocks(VERSIONS[version], _hyperparams(options), rule, detector=True)
     return network[: [block.name for block in network].index(SOURCES[version].ssd[-1]) + 1]
 
 
 def _hyperparams(options: ssd_maps.SsdExtractorOptions) -> Hyperparams:
-    """Those of the network itself. tf-slim's definition has the last word where a config overrides them: it always has
-    batch norm, with gamma and beta."""
+    """Returns the hyperparameters of the network itself.
+
+    Where the config overrides them, the network still has batch norm with gamma and beta, as tf-slim defines it.
+    """
     defaults = mobilenet_v3.training_defaults(SSD_DECAY)
     made = options.base_hyperparams(defaults)
     norm = made.batch_norm or dataclasses.replace(options, override_base=False).base_hyperparams(defaults).batch_norm

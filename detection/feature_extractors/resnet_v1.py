@@ -1,5 +1,4 @@
-"""ResNet v1 as a feature extractor: where SSD reads it and what lies behind, and where the two-stage detectors cut
-it."""
+"""ResNet v1 as a feature extractor of SSD, of the two-stage detectors, of pyramids and of CenterNet."""
 
 from __future__ import annotations
 
@@ -17,7 +16,12 @@ LEVELS = {2: "block1", 3: "block2", 4: "block3", 5: "block4"}
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions, layers: int) -> ssd_maps.SsdFeatureExtractor:
-    """Maps of stride 16 and 32 from the network of 50, 101 or 152 `layers`, then up to four extra ones."""
+    """Returns the SSD extractor: maps of strides 16 and 32 from the network, then up to four extra ones.
+
+    Args:
+        options: the extractor's options in the config.
+        layers: 50, 101 or 152.
+    """
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     hyperparams = options.base_hyperparams(resnet_v1.training_defaults())
     return ssd_maps.make(
@@ -32,7 +36,12 @@ def ssd(options: ssd_maps.SsdExtractorOptions, layers: int) -> ssd_maps.SsdFeatu
 
 
 def levels(options: ssd_maps.SsdExtractorOptions, layers: int) -> NetworkLevels:
-    """For pyramids: the blocks, before they stride, of tf-slim's network or of Keras's of so many `layers`."""
+    """Returns the network for pyramids, whose maps are the blocks before they stride.
+
+    Args:
+        options: the extractor's options in the config; with `keras_form`, the network is Keras's, otherwise tf-slim's.
+        layers: 50, 101 or 152.
+    """
     depth, units = depth_rule(options.depth_multiplier, options.min_depth), resnet_v1.UNITS[layers]
     hyperparams = options.base_hyperparams(resnet_v1.training_defaults(options.keras_form))
     if options.keras_form:
@@ -51,7 +60,7 @@ def levels(options: ssd_maps.SsdExtractorOptions, layers: int) -> NetworkLevels:
 
 
 def center_net(options: center_maps.CenterExtractorOptions, layers: int) -> center_maps.CenterExtractor:
-    """Keras's own network of 50 or 101 `layers`, with biases, and top-down layers on all its maps."""
+    """Returns the CenterNet extractor: Keras's network of 50 or 101 `layers`, with biases, and top-down layers."""
     depth = depth_rule(options.depth_multiplier, resnet_v1.MIN_DEPTH)
     return center_maps.CenterExtractor(
         scope=resnet_v1.scope(layers, keras_form=True),
@@ -67,10 +76,10 @@ def center_net(options: center_maps.CenterExtractorOptions, layers: int) -> cent
 def two_stage(
     options: two_stage_parts.TwoStageExtractorOptions, layers: int, keras_form: bool = False
 ) -> two_stage_parts.TwoStageExtractor:
-    """Body up to `block3` (1024 channels) at stride 16 or 8, tail `block4` (2048 channels) without dilation.
+    """Returns the two-stage extractor: body up to `block3` (1024 channels), tail `block4` (2048) without dilation.
 
-    Checkpoints of the reference hold a second block4, behind the body, that nothing reads; so do ours. The Keras form
-    has no such block, stride 16 only, and a tail that halves crops.
+    The body has stride 16 or 8. Checkpoints of the reference have a second, unused block4 behind the body, so this
+    extractor has one too. The Keras form has no such block, stride 16 only, and a tail that halves crops.
     """
     if keras_form:
         return _keras_two_stage(options.as_keras(), layers)

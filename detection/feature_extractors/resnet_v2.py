@@ -12,8 +12,12 @@ SMALL_DEPTHS, SMALL_SMOOTHED = (256, 256, 128, 64), (128, 64, 64)
 
 
 def center_net(options: center_maps.CenterExtractorOptions, layers: int) -> center_maps.CenterExtractor:
-    """The network of 50 or 101 `layers`, its last map (2048 channels) deconvolved; or that of 18 or 34, with top-down
-    layers on all its maps."""
+    """Returns the CenterNet extractor.
+
+    Args:
+        options: the extractor's options in the config.
+        layers: 50 or 101, whose last map (2048 channels) is deconvolved; or 18 or 34, with top-down layers on all maps.
+    """
     depth = depth_rule(options.depth_multiplier, MIN_DEPTH)
     hyperparams = center_maps.resnet_defaults(biased=False)
     small = layers in resnet_v2.SMALL_UNITS

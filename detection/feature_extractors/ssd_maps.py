@@ -1,4 +1,4 @@
-"""SSD's pyramid over any network: maps taken from the network, then maps made by halving the last one again and again.
+"""SSD's feature maps on any network: maps of the network, then extra maps, each half the size of the one before.
 
 Liu et al. 2016 (SSD), section 2.1; the survey (Huang et al. 2017), section 3.1: "additional feature maps ... decaying
 spatial resolution". Every extra map is a 1x1 convolution to half its depth and a 3x3 convolution of stride 2, named
@@ -36,14 +36,14 @@ class BifpnOptions:
 
     min_level: int = 3
     max_level: int = 7
-    iterations: int = 0  # times down and up; 0: what the network is published with
-    depth: int = 0  # at depth multiplier 1; 0: likewise
+    iterations: int = 0  # number of top-down and bottom-up passes; 0: the number published with the network
+    depth: int = 0  # channels at depth multiplier 1; 0: the number published with the network
     combine: str = "fast_attention"
 
 
 @dataclasses.dataclass(frozen=True)
 class SsdExtractorOptions:
-    """What an SSD config says about its extractor, whatever the network. Fields are those of `SsdFeatureExtractor`."""
+    """Options of the extractor in an SSD config, for all networks. Fields are those of `SsdFeatureExtractor`."""
 
     hyperparams: Hyperparams  # of the extra layers
     override_base: bool = False  # use them in the network too, instead of the network's own
@@ -54,21 +54,22 @@ class SsdExtractorOptions:
     depthwise: bool = False
     num_maps: int = 6
     freeze_batch_norm: bool = False
-    keras_form: bool = False  # as the Keras models of the TF Object Detection API
-    fpn: FpnOptions | None = None  # of extractors with a feature pyramid; None: its defaults
-    bifpn: BifpnOptions | None = None  # of those with a bidirectional one; None: what the network is published with
+    keras_form: bool = False  # the form of the Keras models of the TF Object Detection API
+    fpn: FpnOptions | None = None  # for extractors with a feature pyramid; None: its defaults
+    bifpn: BifpnOptions | None = None  # for those with a bidirectional one; None: the one published with the network
 
     @property
     def padding(self) -> str:
+        """Padding of the convolutions, SAME or EXPLICIT."""
         return "EXPLICIT" if self.explicit_padding else "SAME"
 
     def base_hyperparams(self, defaults: Hyperparams) -> Hyperparams:
-        """Those of the network itself, given what it was trained with."""
+        """Returns the hyperparameters of the network itself, given its own, `defaults`."""
         chosen = self.hyperparams if self.override_base else defaults.as_keras() if self.keras_form else defaults
         return chosen.frozen() if self.freeze_batch_norm else chosen
 
     def as_keras(self) -> SsdExtractorOptions:
-        """The same for the Keras form of an extractor."""
+        """Returns the options for the Keras form of an extractor."""
         hyperparams = self.hyperparams.as_keras()
         return dataclasses.replace(
             self, hyperparams=hyperparams.frozen() if self.freeze_batch_norm else hyperparams, keras_form=True
@@ -83,15 +84,15 @@ def extra_blocks(
     options: SsdExtractorOptions,
     kernels: tuple[int, ...] = (),
 ) -> tuple[tuple[keras.layers.Layer, ...], tuple[str, ...]]:
-    """Layers of the extra maps, and the names of those whose outputs are the maps.
+    """Returns the layers of the extra maps, and the names of those whose outputs are the maps.
 
     Args:
-        last: name of the network's last layer, which the extra layers are named after.
+        last: name of the network's last layer, after which the extra layers are named.
         first_index: index of the first extra map in the list of all maps.
         depths: channels of each extra map at depth multiplier 1.
-        depth: a table depth -> number of channels.
+        depth: channels at depth multiplier 1 -> number of channels.
         options: hyperparameters, padding, and whether the 3x3 convolutions are depthwise separable.
-        kernels: sides of their kernels, if not 3.
+        kernels: kernel sizes of these convolutions; empty: 3.
     """
     hyper, layers, maps = options.hyperparams, [], []
     for index, table_depth in enumerate(depths, start=first_index):
@@ -111,11 +112,14 @@ def extra_blocks(
 
 
 class L2Norm(keras.layers.Layer):
-    """Every cell's features scaled to length `initial`, which is learnt per channel from there on (ParseNet; Liu et al.
-    2016, section 3.1).
+    """Scales the features of every cell to unit length times a learnt scale (ParseNet; Liu et al. 2016, section 3.1).
 
-    Low maps of a network without batch norm are many times larger than high ones; one learning rate cannot serve both
-    otherwise.
+    In a network without batch norm, the values of early maps are many times larger than those of late ones, so that one
+    learning rate does not suit both.
+
+    Args:
+        name: name of the layer.
+        initial: initial value of the scale, which is learnt for each channel.
     """
 
     def __init__(self, name: str, initial: float = 20.0) -> None:
@@ -123,6 +127,7 @@ class L2Norm(keras.layers.Layer):
         self.initial = initial
 
     def build(self, shape: tuple[int | None, ...]) -> None:
+        """Creates the scale, one for each channel."""
         self.scale = self.add_weight(
             name="scale", shape=(shape[-1],), initializer=keras.initializers.Constant(self.initial)
         )
@@ -133,17 +138,17 @@ class L2Norm(keras.layers.Layer):
 
 
 class SsdFeatureExtractor(keras.layers.Layer):
-    """A network and the extra layers behind it; both carry the network's scope, below `FeatureExtractor`.
+    """A network and the extra layers behind it; both are in the network's scope, below `FeatureExtractor`.
 
     Args:
         scope: the network's name in checkpoints.
-        network: layers of the network; the last one feeds the extra layers.
+        network: layers of the network; the extra layers take the output of the last one.
         sources: names of the blocks (or `block/layer`) of the network whose outputs are maps.
         extra: layers behind the network.
         extra_maps: names of the layers of `extra` whose outputs are maps.
-        scale: pixels 0 to 255 -> what the network was trained on, elementwise over float32 [B, H, W, 3].
-        options: where the image is padded, and whether it all is as the Keras models have it.
-        normalized: those of `sources` that go through `L2Norm`, called `<source>_l2_norm` in checkpoints.
+        scale: pixels 0 to 255 -> the input range that the network was trained with, elementwise, float32 [B, H, W, 3].
+        options: the extractor's options in the config, of which padding and `keras_form` are used.
+        normalized: the `sources` to which `L2Norm` is applied, called `<source>_l2_norm` in checkpoints.
     """
 
     def __init__(
@@ -172,7 +177,7 @@ class SsdFeatureExtractor(keras.layers.Layer):
         self.num_maps = len(sources) + len(extra_maps)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, images: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, ...]:
         """Scaled images float32 [B, H, W, 3] -> maps float32 [B, h, w, c], from fine to coarse."""
@@ -186,8 +191,10 @@ class SsdFeatureExtractor(keras.layers.Layer):
         return tuple(maps)
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by their place below the extractor in an object-based checkpoint: the two convolutions of every
-        extra map are a list, with a layer for explicit padding between them."""
+        """Returns the variables, keyed by their path below the extractor in an object-based checkpoint.
+
+        There, the two convolutions of every extra map are a list, with a layer for explicit padding between them.
+        """
         backbone = numbered(self.network.blocks)
         keys = {f"classification_backbone/{key}": variable for key, variable in backbone.items()}
         pairs = zip(self.extra.blocks[::2], self.extra.blocks[1::2], strict=True)
@@ -200,7 +207,7 @@ class SsdFeatureExtractor(keras.layers.Layer):
 
 
 def pad_to_multiple(images: tf.Tensor, multiple: int) -> tf.Tensor:
-    """Zeros at the bottom and right of float32 [B, H, W, 3], until both sides are multiples of so many pixels."""
+    """Pads float32 [B, H, W, 3] with zeros at the bottom and right, to multiples of `multiple` pixels."""
     if multiple == 1:
         return images
     height, width = (images.shape[axis] or tf.shape(images)[axis] for axis in (1, 2))
@@ -219,10 +226,19 @@ def make(
     extra_name: str | None = None,
     extra_kernels: tuple[int, ...] = (),
 ) -> SsdFeatureExtractor:
-    """The extractor with `options.num_maps` maps: first the sources, then as many extra ones as are still wanted.
+    """Returns the extractor with `options.num_maps` maps: first the sources, then as many extra maps as are needed.
 
-    The extra layers are named after the network's last layer, or `extra_name`; their kernels are 3x3, or of the sides
-    `extra_kernels`.
+    Args:
+        scope: the network's name in checkpoints.
+        network: layers of the network.
+        sources: names of the blocks (or `block/layer`) of the network whose outputs are maps.
+        extra_depths: channels of each extra map at depth multiplier 1.
+        depth: channels at depth multiplier 1 -> number of channels.
+        scale: pixels 0 to 255 -> the input range that the network was trained with.
+        options: the extractor's options in the config.
+        normalized: the `sources` to which `L2Norm` is applied.
+        extra_name: the name after which the extra layers are named; None: that of the network's last layer.
+        extra_kernels: kernel sizes of the strided extra layers; empty: 3.
     """
     sources = sources[: options.num_maps]
     depths = extra_depths[: options.num_maps - len(sources)]

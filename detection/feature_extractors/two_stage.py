@@ -1,9 +1,8 @@
-"""A network in two parts, as the two-stage detectors need it: a body from the image to the map on which regions are
-proposed, a tail on regions.
+"""A network in two parts, for the two-stage detectors.
 
-Faster R-CNN (survey, section 2.2.2) runs the tail on every crop of the body's map, R-FCN (section 2.2.3) once on the
-whole map. Checkpoints know the parts as `FirstStageFeatureExtractor/<network>/...` and
-`SecondStageFeatureExtractor/<network>/...`.
+The body computes the map on which regions are proposed, the tail the features of regions. Faster R-CNN (survey, section
+2.2.2) runs the tail on every crop of the body's map, R-FCN (section 2.2.3) once on the whole map. In checkpoints the
+parts are `FirstStageFeatureExtractor/<network>/...` and `SecondStageFeatureExtractor/<network>/...`.
 """
 
 from __future__ import annotations
@@ -24,40 +23,42 @@ FIRST, SECOND = "FirstStageFeatureExtractor", "SecondStageFeatureExtractor"
 
 @dataclasses.dataclass(frozen=True)
 class TwoStageExtractorOptions:
-    """What a two-stage config says about its extractor, whatever the network. Fields are those of
-    `FasterRcnnFeatureExtractor`."""
+    """Options of the extractor in a two-stage config, for all networks.
+
+    Fields are those of `FasterRcnnFeatureExtractor`.
+    """
 
     stride: int = 16  # of the map on which regions are proposed, pixels
     train_batch_norm: bool = False
     hyperparams: Hyperparams | None = None  # instead of the network's own
     depth_multiplier: float = 1.0
     min_depth: int = 16
-    whole_map: bool = (
-        False  # the tail sees the whole map (R-FCN) and keeps its size where it can, not crops of a fixed size
-    )
-    fpn: FpnOptions | None = None  # of extractors with a feature pyramid; None: their default
-    added_hyperparams: Hyperparams | None = None  # of the layers that a pyramid adds, which need them
+    whole_map: bool = False  # the tail runs on the whole map (R-FCN), whose size it keeps where it can, not on crops
+    fpn: FpnOptions | None = None  # for extractors with a feature pyramid; None: the default
+    added_hyperparams: Hyperparams | None = None  # of the layers that a pyramid adds; required for a pyramid
 
     def as_keras(self) -> TwoStageExtractorOptions:
-        """The same for the Keras form of an extractor."""
+        """Returns the options for the Keras form of an extractor."""
         return dataclasses.replace(self, hyperparams=self.hyperparams and self.hyperparams.as_keras())
 
     def base_hyperparams(self, defaults: Hyperparams) -> Hyperparams:
-        """Those of the network, given what it was trained with: without penalties, as the reference fine-tunes, unless
-        the config says otherwise."""
+        """Returns the hyperparameters of the network, given its own, `defaults`.
+
+        Unless the config overrides them, there is no regularisation, as in the reference's fine-tuning.
+        """
         chosen = self.hyperparams or dataclasses.replace(defaults, regularizer=None)
         return chosen if self.train_batch_norm else chosen.frozen()
 
 
 class Stage(keras.layers.Layer):
-    """One part of a network below its stage's scope.
+    """One part of a network, in the scope of its stage.
 
     Args:
         name: `FirstStageFeatureExtractor` or `SecondStageFeatureExtractor`.
         scope: the network's name in checkpoints.
-        blocks: the part's blocks, in order; the last one's output is the part's.
-        carried: blocks behind it that are never run: checkpoints of the reference hold them, so ours do too. They are
-            not trained.
+        blocks: the blocks of the part, in order; the output of the last one is that of the part.
+        carried: blocks behind the part that are neither run nor trained, but are in checkpoints, since those of the
+            reference have them.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Stage(keras.layers.Layer):
             self.carried.trainable = False
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """float32 [B, h, w, c] -> float32 [B, h', w', c']."""
@@ -85,23 +86,23 @@ class Stage(keras.layers.Layer):
         return x
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by their place below this part of a detector in an object-based checkpoint."""
+        """Returns the variables, keyed by their path below this part of the detector in an object-based checkpoint."""
         return numbered(self.network.blocks)
 
 
 @dataclasses.dataclass(frozen=True)
 class TwoStageExtractor:
-    """A network cut in two.
+    """A network cut into body and tail.
 
-    Args:
-        body: scaled images float32 [B, H, W, 3] -> map float32 [B, h, w, c], which proposals are made on and regions
-            are cropped from; or a tuple of such maps, from fine to coarse.
+    Attributes:
+        body: scaled images float32 [B, H, W, 3] -> map float32 [B, h, w, c], on which proposals are made and from which
+            regions are cropped; or a tuple of such maps, from fine to coarse.
         tail: crops float32 [N, ch, cw, c] (or the whole map) -> features float32 [N, h', w', d].
-        scale: pixels 0 to 255 -> what the network was trained on, elementwise over float32 [B, H, W, 3].
-        stride: of the map, pixels.
-        crop_size: side of the crops that the tail takes, where its fully connected layers leave no choice; None: any.
-        keras_form: as the Keras models of the TF Object Detection API have it.
-        pyramid: the body gives the maps of a pyramid.
+        scale: pixels 0 to 255 -> the input range that the network was trained with, elementwise, float32 [B, H, W, 3].
+        stride: stride of the map, pixels.
+        crop_size: height and width of crops, in cells, where the fully connected layers of the tail fix it; None: any.
+        keras_form: the form of the Keras models of the TF Object Detection API.
+        pyramid: whether the body returns the maps of a pyramid.
     """
 
     body: Stage
@@ -123,7 +124,18 @@ def make(
     crop_size: int | None = None,
     keras_form: bool = False,
 ) -> TwoStageExtractor:
-    """The two parts under the names that checkpoints know them by; `carried` stands behind the body."""
+    """Returns the extractor, with the two parts under their names in checkpoints.
+
+    Args:
+        scope: the network's name in checkpoints.
+        body: blocks of the first part.
+        tail: blocks of the second part.
+        scale: pixels 0 to 255 -> the input range that the network was trained with.
+        options: the extractor's options in the config.
+        carried: blocks behind the body that are neither run nor trained, but are in checkpoints.
+        crop_size: height and width of crops, in cells, where the tail fixes it; None: any.
+        keras_form: the form of the Keras models of the TF Object Detection API.
+    """
     return TwoStageExtractor(
         body=Stage(FIRST, scope, body, carried),
         tail=Stage(SECOND, scope, tail),
@@ -135,7 +147,11 @@ def make(
 
 
 def check_stride(options: TwoStageExtractorOptions, network: str, allowed: tuple[int, ...] = (16,)) -> None:
-    """Raises ValueError, in the words of the config, where the network has no map of the stride that is asked for."""
+    """Checks `first_stage_features_stride`.
+
+    Raises:
+        ValueError: the network has no map of that stride.
+    """
     if options.stride not in allowed:
         names = " or ".join(str(stride) for stride in allowed)
         raise ValueError(

@@ -1,5 +1,8 @@
-"""VGG16 as a feature extractor: SSD as Liu et al. have it, up to the extra maps, which follow the survey; two stages as
-Ren et al. have it."""
+"""VGG16 as a feature extractor of SSD, of the two-stage detectors and of pyramids.
+
+SSD is that of Liu et al. 2016, except for the extra maps, which follow the survey; the two-stage form is that of Ren et
+al. 2015.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,10 @@ LEVELS = {2: "conv3", 3: "conv4", 4: "conv5", 5: "pool5"}
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
-    """conv4_3 with L2 normalisation (512 channels), fc7 as an atrous convolution (1024), then up to four extra maps
-    with the config's batch norm."""
+    """Returns the SSD extractor: conv4_3 with L2 normalisation (512 channels), fc7 (1024), up to four extra maps.
+
+    fc6 is an atrous convolution. The extra maps have the batch norm of the config.
+    """
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     hyperparams = options.base_hyperparams(vgg.training_defaults())
     return ssd_maps.make(
@@ -32,7 +37,7 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
 
 
 def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
-    """For pyramids: the last convolution of every stride, and `pool5`. The layers behind it were of a classifier."""
+    """Returns the network for pyramids: its maps are the last convolution of each stride, and `pool5`."""
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     return NetworkLevels(
         scope=vgg.SCOPE,
@@ -46,7 +51,7 @@ def levels(options: ssd_maps.SsdExtractorOptions) -> NetworkLevels:
 
 
 def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
-    """Body up to conv5_3 (512 channels); tail fc6 and fc7 (4096) on crops of 7x7 cells."""
+    """Returns the two-stage extractor: body up to conv5_3 (512 channels), tail fc6 and fc7 (4096) on 7x7 crops."""
     two_stage_parts.check_stride(options, "VGG16")
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     hyperparams = options.base_hyperparams(vgg.training_defaults())

@@ -1,4 +1,4 @@
-"""VGG_CNN_M_1024 as a feature extractor: SSD by the survey's rule; two stages as Girshick 2015 has it."""
+"""VGG_CNN_M_1024 as a feature extractor of SSD (maps by the survey's rule) and of two stages (Girshick 2015)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ SSD_EXTRA_DEPTHS = (512, 256, 256, 256)
 
 
 def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
-    """conv2 with L2 normalisation (256 channels), conv5 (512), then up to four extra maps with the config's batch
-    norm."""
+    """Returns the SSD extractor: conv2 with L2 normalisation (256 channels), conv5 (512), up to four extra maps.
+
+    The extra maps have the batch norm of the config.
+    """
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     return ssd_maps.make(
         scope=vgg_cnn_m.SCOPE,
@@ -28,7 +30,7 @@ def ssd(options: ssd_maps.SsdExtractorOptions) -> ssd_maps.SsdFeatureExtractor:
 
 
 def two_stage(options: two_stage_parts.TwoStageExtractorOptions) -> two_stage_parts.TwoStageExtractor:
-    """Body up to conv5 (512 channels); tail fc6 and fc7 (1024) on crops of 6x6 cells."""
+    """Returns the two-stage extractor: body up to conv5 (512 channels), tail fc6 and fc7 (1024) on 6x6 crops."""
     two_stage_parts.check_stride(options, "VGG_CNN_M_1024")
     depth = depth_rule(options.depth_multiplier, options.min_depth)
     hyperparams = options.base_hyperparams(vgg_cnn_m.training_defaults())

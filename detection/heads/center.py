@@ -1,5 +1,8 @@
-"""The head of a detector of points: from each map of the extractor a few convolutions with ReLU and a linear one of
-kernel 1 (Zhou et al. 2019, section 5), for heat maps, sizes and offsets alike."""
+"""The head of CenterNet (Zhou et al. 2019, section 5).
+
+A few convolutions with ReLU and a linear 1x1 convolution on each map of the extractor; heat maps, sizes and offsets
+have one such head each.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +19,23 @@ from detection.networks.layers import Conv, SeparableConv
 
 @dataclasses.dataclass(frozen=True)
 class CenterHeadOptions:
-    """Of one head."""
+    """Options of one head."""
 
-    depths: tuple[int, ...] = (256,)  # of the convolutions before the last
-    kernels: tuple[int, ...] = (3,)  # of the same
-    separable: bool = False  # they are depthwise separable
-    bias: float = 0.0  # initial one of the last
+    depths: tuple[int, ...] = (256,)  # channels of the convolutions before the last
+    kernels: tuple[int, ...] = (3,)  # their kernel sizes
+    separable: bool = False  # whether they are depthwise separable
+    bias: float = 0.0  # initial bias of the last convolution
 
 
 class CenterHead(keras.layers.Layer):
-    """One prediction: maps float32 [B, h, w, c] -> as many float32 [B, h, w, channels].
+    """Predicts one quantity (heat maps, sizes or offsets) for every cell.
 
     Args:
-        name: in checkpoints.
-        key: the same in object-based checkpoints.
-        channels: of the prediction.
-        num_outputs: maps of the extractor, each of which has convolutions of its own.
+        name: name of the head in checkpoints.
+        key: name of the head in object-based checkpoints.
+        channels: channels of the prediction.
+        num_outputs: number of maps of the extractor; each has its own convolutions.
+        options: depths, kernel sizes and initial bias.
     """
 
     def __init__(self, name: str, key: str, channels: int, num_outputs: int, options: CenterHeadOptions) -> None:
@@ -40,15 +44,16 @@ class CenterHead(keras.layers.Layer):
         self.outputs = tuple(_convolutions(f"output_{number}", channels, options) for number in range(num_outputs))
 
     def build(self, shape: object) -> None:
-        """The convolutions build themselves when first called, inside this layer's scope."""
+        """Does nothing: the convolutions are built when first called, inside this layer's scope."""
 
     def call(self, maps: tuple[tf.Tensor, ...], training: bool = False) -> tuple[tf.Tensor, ...]:
+        """Maps float32 [B, h, w, c] each -> predictions float32 [B, h, w, channels], one per map."""
         return tuple(
             convolve(features, training=training) for convolve, features in zip(self.outputs, maps, strict=True)
         )
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by their place below the detector in an object-based checkpoint."""
+        """Returns the variables, keyed by their path below the detector in an object-based checkpoint."""
         return {
             f"_prediction_head_dict/{self.key}/{number}/{key}": variable
             for number, chain in enumerate(self.outputs)

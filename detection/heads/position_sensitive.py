@@ -1,5 +1,6 @@
-"""The head of R-FCN: maps of scores and boxes for every bin of a region, computed once for the whole image (Dai et al.
-2016, section 2).
+"""The head of R-FCN (Dai et al. 2016, section 2): score and box maps for every bin of a region.
+
+The maps are computed once for the whole image.
 
 features -> 1x1 to `depth` -> bins * (K + 1) class maps -> position-sensitive crop of each region -> K + 1 logits
                            -> bins * K * 4 box maps     -> position-sensitive crop of each region -> K boxes of 4 codes
@@ -33,11 +34,15 @@ class PositionSensitiveOptions:
 
 
 class PositionSensitiveHead(keras.layers.Layer):
-    """Class logits and class-specific boxes of regions from the map of the whole image, in two steps: maps once, then
-    regions in any portions.
+    """Class logits and class-specific boxes of regions, from the map of the whole image.
 
-    Args of call: features float32 [B, h, w, c]. Returns the maps of boxes, float32 [B, h, w, bins * K * code], and
-    those of classes, float32 [B, h, w, bins * (K + 1)].
+    It runs in two steps: calling it computes the maps, once per image; `regions` then crops regions from them, in
+    chunks of any size.
+
+    Args:
+        num_classes: number of foreground classes K.
+        options: layers, hyperparameters and the crop operation.
+        name: name of the head in checkpoints.
     """
 
     def __init__(
@@ -49,12 +54,21 @@ class PositionSensitiveHead(keras.layers.Layer):
         self.reduce = Conv("reduce_depth", options.depth, 1, options.hyperparams)
         self.boxes = Conv("refined_locations", options.num_bins * num_classes * options.code_size, 1, linear)
         self.classes = Conv("class_predictions", options.num_bins * (num_classes + 1), 1, linear)
-        self.sides = ((num_classes, options.code_size), (num_classes + 1,))  # of what a region gets
+        self.sides = ((num_classes, options.code_size), (num_classes + 1,))  # shapes of a region's codes and logits
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, features: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Computes the maps of the whole image.
+
+        Args:
+            features: float32 [B, h, w, c].
+            training: whether batch norm runs in training mode.
+
+        Returns:
+            Box maps float32 [B, h, w, bins * K * code] and class maps float32 [B, h, w, bins * (K + 1)].
+        """
         reduced = self.reduce(features, training=training)
         return self.boxes(reduced, training=training), self.classes(reduced, training=training)
 
@@ -64,7 +78,15 @@ class PositionSensitiveHead(keras.layers.Layer):
         boxes: tf.Tensor,
         image_shape: tuple[int | tf.Tensor, int | tf.Tensor],
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Codes float32 [B * P, K, code] and logits float32 [B * P, K + 1] of boxes float32 [B, P, 4], pixels;
-        image_shape is the padded image's."""
+        """Crops regions from the maps.
+
+        Args:
+            maps: box maps and class maps, as returned by calling the head.
+            boxes: float32 [B, P, 4], pixels.
+            image_shape: height and width of the padded image, pixels.
+
+        Returns:
+            Codes float32 [B * P, K, code] and logits float32 [B * P, K + 1].
+        """
         codes, logits = (self.crop(each, boxes, image_shape) for each in maps)
         return tf.reshape(codes, [-1, self.num_classes, self.code_size]), logits

@@ -25,15 +25,17 @@ class RegionHeadOptions:
     code_size: int = 4
     dropout_keep: float | None = None
     share_box: bool = False  # one box for all classes
-    separate_dropout: bool = False  # each of the two layers drops values of its own, as in the Keras models
+    separate_dropout: bool = False  # each of the two layers has its own dropout mask, as in the Keras models
     box_initializer: keras.initializers.Initializer | None = None  # None: that of `hyperparams`
 
 
 class RegionHead(keras.layers.Layer):
     """Class logits and class-specific boxes of regions.
 
-    Args of call: features float32 [N, h, w, c]. Returns codes float32 [N, K, code] (K = 1 with `share_box`), logits
-    float32 [N, K + 1].
+    Args:
+        num_classes: number of foreground classes K.
+        options: hyperparameters, dropout and code size.
+        name: name of the head in checkpoints.
     """
 
     def __init__(self, num_classes: int, options: RegionHeadOptions, name: str = "SecondStageBoxPredictor") -> None:
@@ -45,14 +47,16 @@ class RegionHead(keras.layers.Layer):
         self.dropout = Dropout("Dropout", options.dropout_keep) if options.dropout_keep is not None else None
         self.boxes = Dense("BoxEncodingPredictor", self.num_boxes * options.code_size, box_linear)
         self.classes = Dense("ClassPredictor", num_classes + 1, linear)
-        self.sides = ((self.num_boxes, self.code_size), (num_classes + 1,))  # of what a region gets
+        self.sides = ((self.num_boxes, self.code_size), (num_classes + 1,))  # shapes of a region's codes and logits
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by their place below the predictor in an object-based checkpoint: flattening, and dropout where
-        there is any, stand in the list before each layer."""
+        """Returns the variables, keyed by their path below the predictor in an object-based checkpoint.
+
+        In its lists, flattening and (if used) dropout come before each layer.
+        """
         lists = {
             "_box_prediction_head/_box_encoder_layers": self.boxes,
             "_class_prediction_head/_class_predictor_layers": self.classes,
@@ -61,6 +65,15 @@ class RegionHead(keras.layers.Layer):
         return {f"{path}/{key}": v for path, layer in lists.items() for key, v in listed((layer,), before).items()}
 
     def call(self, features: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Predicts box codes and class logits.
+
+        Args:
+            features: float32 [N, h, w, c], of N regions.
+            training: whether dropout is applied.
+
+        Returns:
+            Codes float32 [N, K, code] (K = 1 with `share_box`) and logits float32 [N, K + 1].
+        """
         mean = tf.reduce_mean(features, axis=[1, 2])
         flat = mean if self.dropout is None else self.dropout(mean, training=training)
         codes = tf.reshape(self.boxes(flat), [-1, self.num_boxes, self.code_size])

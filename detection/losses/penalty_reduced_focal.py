@@ -1,10 +1,11 @@
-"""Penalty-reduced focal loss of heat maps (Zhou et al. 2019, Equation 1; Law and Deng 2018, Equation 1): with the
-probability p of a cell and its target t,
+"""Penalty-reduced focal loss of heat maps (Zhou et al. 2019, Equation 1; Law and Deng 2018, Equation 1).
+
+For a cell with probability p and target t, the loss is
 
     t = 1:  -(1 - p)^α log p          otherwise:  -(1 - t)^β p^α log(1 - p)
 
-so that cells near an object are punished less. p is kept in [0.0001, 0.9999], where the gradient ends too, as the TF
-Object Detection API has it.
+so that the penalty is smaller for cells near an object. As in the TF Object Detection API, p is clipped to [0.0001,
+0.9999], and there is no gradient outside.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _LEAST = 1e-4
 
 @dataclass(frozen=True)
 class PenaltyReducedFocal:
-    """Classification loss of cells."""
+    """Classification loss of heat map cells."""
 
     alpha: float = 2.0
     beta: float = 4.0

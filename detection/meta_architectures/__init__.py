@@ -1,1 +1,1 @@
-"""Detectors: three verbs (predict, loss, postprocess) over the parts that they are composed of."""
+"""Meta-architectures: detectors with the methods predict, loss and postprocess, composed of parts."""

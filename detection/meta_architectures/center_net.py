@@ -1,10 +1,10 @@
-"""CenterNet (Zhou et al. 2019, "Objects as Points"): objects are peaks of a heat map, boxes are read off at the peaks.
+"""CenterNet (Zhou et al. 2019, "Objects as Points"): objects are heat map peaks; boxes are decoded at the peaks.
 
-With N boxes in the batch and Y, s, o the heat maps, sizes and offsets that are to be predicted (`ops.center_targets`),
+With N boxes in the batch and Y, s, o the target heat maps, sizes and offsets (`ops.center_targets`),
 
     L = λ_center / N Σ_cells L_k(Ŷ, Y)  +  λ_size / N Σ_boxes |ŝ - s|  +  λ_off / N Σ_boxes |ô - o|   (Equations 1-4)
 
-averaged over the outputs of the extractor. Cells of the padding do not count.
+averaged over the outputs of the extractor. Padding cells are ignored.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 import keras
 import tensorflow as tf
 
+from detection.errors import ConfigError
 from detection.feature_extractors.center_maps import STRIDE, CenterExtractor, HourglassExtractor
 from detection.feature_extractors.ssd_maps import pad_to_multiple
 from detection.heads.center import CenterHead
@@ -22,42 +23,45 @@ from detection.meta_architectures.penalties import sum_of_penalties
 from detection.ops import boxes as box_ops
 from detection.ops import center_targets, peaks
 from detection.ops.nms import MulticlassNms
-from detection.types import CenterPredictions, Detections, Example, Groundtruth, ImageBatch
+from detection.types import CenterPredictions, Detections, Example, Groundtruth, ImageBatch, is_given
 
 Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
 class CenterLosses:
-    """The losses of cells and of boxes, unreduced, and the weights λ."""
+    """The unreduced losses of heat map cells and of boxes, and the weights λ."""
 
     center: Loss
     box: Loss
     center_weight: float = 1.0
     size_weight: float = 0.1
     offset_weight: float = 1.0
-    overlap: float = 0.7  # IoU that a box whose centre is off may still have to be punished less
+    labelled_only: bool = False  # whether the heat maps of classes without image-level label are left out
+    overlap: float = 0.7  # minimum IoU of a box with a shifted centre for which the penalty is reduced
 
 
 @dataclasses.dataclass(frozen=True)
 class PeakSettings:
-    """How peaks become detections."""
+    """How peaks are converted to detections."""
 
-    window: int = 3  # side of the cells among which a peak is the largest
-    count: int = 100  # detections of an image
-    nms: MulticlassNms | None = None  # what suppresses among them besides
+    window: int = 3  # side of the square of cells in which a peak must be the maximum
+    count: int = 100  # detections per image
+    nms: MulticlassNms | None = None  # additional non-maximum suppression; None: none
 
 
 class CenterNet(keras.layers.Layer):
-    """A detector called by its verbs, never by `__call__`: so its parts' variables stand at the root, as checkpoints
-    have them.
+    """The CenterNet detector.
+
+    Call `predict`, `loss` and `postprocess`, never the layer itself: `__call__` would put the layer's name in front of
+    the variable names, and checkpoints have them at the root.
 
     Args:
-        num_classes: foreground classes K.
+        num_classes: number of foreground classes K.
         extractor: scaled images -> maps of stride 4.
-        heads: of heat maps (K channels), sizes and offsets (2 each).
-        losses: what is learnt.
-        settings: how boxes are read off.
+        heads: the heads for heat maps (K channels), sizes and offsets (2 channels each).
+        losses: the loss functions and their weights.
+        settings: how peaks are converted to detections.
     """
 
     takes_proposals = False
@@ -80,22 +84,30 @@ class CenterNet(keras.layers.Layer):
     def predict(
         self, batch: ImageBatch, groundtruth: Groundtruth | None = None, training: bool = False
     ) -> CenterPredictions:
-        """Heat maps, sizes and offsets of every cell. `groundtruth` is not looked at. Images are padded until the
-        network can halve them as often as it does."""
+        """Predicts heat maps, sizes and offsets for every cell.
+
+        Args:
+            batch: the images. They are padded at the bottom and right to a multiple of the extractor's stride.
+            groundtruth: not used.
+            training: whether batch norm and dropout run in training mode.
+        """
         images = self.extractor.scale(pad_to_multiple(batch.images, self.extractor.multiple))
         maps = self.extractor(images, training=training)
         centers, sizes, offsets = (head(maps, training=training) for head in self.heads)
         return CenterPredictions(centers, sizes, offsets, batch.true_shapes, maps, images)
 
     def loss(self, predictions: CenterPredictions, groundtruth: Groundtruth) -> dict[str, tf.Tensor]:
-        """Weighted losses by TensorBoard tag, scalars; there is no regularisation."""
+        """Returns the weighted losses (scalars) by TensorBoard tag; CenterNet has no regularisation loss."""
         terms, outputs = self.terms, len(predictions.center_logits)
         map_shape = box_ops.image_shape(predictions.center_logits[0])
         targets = center_targets.assign(groundtruth, map_shape, STRIDE, self.num_classes, terms.overlap)
         weights = _inside(map_shape, -(-predictions.true_shapes // STRIDE))
+        of_classes = _labelled(groundtruth) if terms.labelled_only else 1.0
         center = tf.add_n(
             [
-                tf.reduce_sum(terms.center(_as_rows(logits), _as_rows(targets.heat_maps), _as_rows(weights)[..., 0]))
+                tf.reduce_sum(
+                    of_classes * terms.center(_as_rows(logits), _as_rows(targets.heat_maps), _as_rows(weights)[..., 0])
+                )
                 for logits in predictions.center_logits
             ]
         )
@@ -111,16 +123,20 @@ class CenterNet(keras.layers.Layer):
     def _at_boxes(
         self, maps: tuple[tf.Tensor, ...], expected: tf.Tensor, targets: center_targets.CenterTargets
     ) -> tf.Tensor:
-        """Sum of the losses of all outputs at the cells of the boxes, scalar."""
+        """Returns the sum (scalar) of the box losses at the cells of the box centres, over all outputs."""
         found = (tf.gather_nd(features, targets.cells, batch_dims=1) for features in maps)
         return tf.add_n([tf.reduce_sum(self.terms.box(values, expected, targets.weights)) for values in found])
 
     def postprocess(self, predictions: CenterPredictions, true_shapes: tf.Tensor) -> Detections:
-        """Boxes of the best peaks, clipped and normalised; the raw ones are those of all cells. true_shapes int32 [B,
-        2]."""
+        """Decodes the boxes of the highest peaks, clipped and normalised; the raw boxes are those of all cells.
+
+        Args:
+            predictions: as returned by `predict`.
+            true_shapes: int32 [B, 2], height and width before padding, pixels.
+        """
         logits, settings = predictions.center_logits[-1], self.settings
-        # As in the TF Object Detection API, which compares cells with pixels: peaks of the padding are left out only
-        # where the image is less than a quarter of it, otherwise clipped.
+        # As in the TF Object Detection API, which compares cell indices with sizes in pixels: peaks in the padding are
+        # dropped only where the image covers less than a quarter of the padded side, otherwise their boxes are clipped.
         scores = tf.sigmoid(logits) * _inside(box_ops.image_shape(logits), true_shapes)
         found = peaks.find(scores, settings.window, settings.count)
         cells = peaks.boxes(predictions.sizes[-1], predictions.offsets[-1])
@@ -135,30 +151,55 @@ class CenterNet(keras.layers.Layer):
         return Detections(*kept, raw_boxes, raw_scores, tf.gather(found.cells, rows, batch_dims=1))
 
     def regularization_loss(self) -> tf.Tensor:
-        """Sum of the penalties of all kernels, scalar: 0, no layer has one."""
+        """Returns the sum (scalar) of the kernel penalties: 0, since no layer has a regulariser."""
         return sum_of_penalties(self)
 
     def measure_targets(self, examples: Iterable[Example]) -> tf.Tensor:
-        """Nothing is measured: float32 [K], all 0."""
+        """Does nothing, since no target statistics are used. Returns float32 [K], all 0."""
         return tf.zeros([self.num_classes])
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by the keys that object-based checkpoints of the TF Object Detection API have for them."""
+        """Returns the variables by their keys in object-based checkpoints of the TF Object Detection API."""
         extractor = {f"_feature_extractor/{key}": each for key, each in self.extractor.object_keys().items()}
         heads = {key: each for head in self.heads for key, each in head.object_keys().items()}
         return {f"model/{key}": each for key, each in (extractor | heads).items()}
 
     def build_weights(self) -> None:
-        """Creates every variable by running one small image, whose size no variable depends on. Eagerly: tracing takes
-        four times as long."""
-        if not self.weights:
-            self.predict(ImageBatch(tf.zeros([1, 128, 128, 3]), tf.constant([[128, 128]])))
+        """Creates every variable by running one small image; no variable's shape depends on the image size.
+
+        Runs eagerly, because tracing takes four times as long.
+
+        Raises:
+            ConfigError: the extractor, one of another package, has maps of another stride than 4.
+        """
+        if self.weights:
+            return
+        predictions = self.predict(ImageBatch(tf.zeros([1, 128, 128, 3]), tf.constant([[128, 128]])))
+        sides = sorted({tuple(features.shape[1:3]) for features in predictions.feature_maps})
+        height, width = predictions.images.shape[1:3]
+        if sides != [(height // STRIDE, width // STRIDE)]:
+            cells = ", ".join(f"{y} x {x}" for y, x in sides)
+            raise ConfigError(
+                f"feature_extractor.type: the extractor makes {cells} cells of {height} x {width} pixels; CenterNet"
+                f" takes maps of stride {STRIDE}"
+            )
 
 
 def _inside(map_shape: tuple, shapes: tf.Tensor) -> tf.Tensor:
-    """float32 [B, h, w, 1]: 1 in the first rows and columns of a map, so many as `shapes` int32 [B, 2] say."""
+    """Returns a mask, float32 [B, h, w, 1]: 1 inside the heights and widths `shapes`, int32 [B, 2]."""
     y, x = (tf.range(side) < shapes[:, axis : axis + 1] for axis, side in enumerate(map_shape))
     return tf.cast(y[:, :, tf.newaxis] & x[:, tf.newaxis, :], tf.float32)[..., tf.newaxis]
+
+
+def _labelled(groundtruth: Groundtruth) -> tf.Tensor | float:
+    """Returns float32 [B, 1, K], 1 for the classes of the image-level labels.
+
+    All are 1 if an image has no labels, as in the TF Object Detection API, or if labels are not read.
+    """
+    if not is_given(groundtruth.checked):
+        return 1.0
+    known = groundtruth.checked | ~tf.reduce_any(groundtruth.checked, axis=1, keepdims=True)
+    return tf.cast(known, tf.float32)[:, tf.newaxis]
 
 
 def _as_rows(x: tf.Tensor) -> tf.Tensor:

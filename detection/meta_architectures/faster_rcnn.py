@@ -26,33 +26,33 @@ from detection.ops.samplers import BalancedSampler
 from detection.ops.targets import TargetAssigner
 from detection.types import DensePredictions, Groundtruth, ImageBatch, Proposals
 
-# (maps [B, h, w, c] each, (H, W) of the image) -> what cuts boxes [B, P, 4], pixels, out of them: [B * P, s, s, c]
+# (maps [B, h, w, c] each, (H, W) of the image) -> a function that crops boxes [B, P, 4], pixels: [B * P, s, s, c]
 CropOp = Callable[[tuple[tf.Tensor, ...], tuple], CutOut]
 
 
 @dataclasses.dataclass(frozen=True)
 class RpnSettings:
-    """What a region proposal network does besides its layers."""
+    """Everything in a region proposal network apart from its layers."""
 
     anchors: Callable[[list[tuple], tuple], tf.Tensor]  # (map shapes, image shape) -> float32 [A, 4], pixels
     assigner: TargetAssigner  # anchors and groundtruth -> Targets of one class
     loss_terms: LossTerms
     sampler: BalancedSampler
-    minibatch: int  # anchors an image that the loss is computed on
-    nms: MulticlassNms  # of proposals, of which it says how many there are
-    clip_anchors: bool = False  # in training too; otherwise anchors that cross the image's border take no part there
+    minibatch: int  # anchors per image on which the loss is computed
+    nms: MulticlassNms  # of the proposals; it also limits their number
+    clip_anchors: bool = False  # also in training; otherwise anchors that cross the image border are not used there
 
 
 class RegionProposalNetwork(keras.layers.Layer):
-    """Slot 1 of Faster R-CNN and R-FCN: a 3x3 convolution, then objectness and box of every anchor (Ren et al. 2015,
-    section 3.1).
+    """Slot 1 of Faster R-CNN and R-FCN: a 3x3 convolution, then objectness and a box for every anchor.
 
-    Called by `run`, so that its layers stand at the root of a checkpoint (`Conv`, `FirstStageBoxPredictor`).
+    Ren et al. 2015, section 3.1. Call `run`, not the layer itself, so that its layers stay at the root of a checkpoint
+    (`Conv`, `FirstStageBoxPredictor`).
 
     Args:
-        conv: the convolution, the same for all maps.
-        predictor: objectness logits and box codes of every anchor, of each map by layers of its own.
-        settings: anchors, targets, losses, suppression.
+        conv: the convolution, shared by all maps.
+        predictor: predicts objectness logits and box codes of every anchor, with separate layers for each map.
+        settings: anchors, targets, losses and suppression.
     """
 
     given = False
@@ -63,11 +63,20 @@ class RegionProposalNetwork(keras.layers.Layer):
 
     @property
     def anchors_per_cell(self) -> tuple[int, ...]:
-        """Anchors a cell of each map."""
+        """Number of anchors per cell, for each map."""
         return self.settings.anchors.num_per_location
 
     def run(self, maps: tuple[tf.Tensor, ...], batch: ImageBatch, training: bool) -> tuple[DensePredictions, Proposals]:
-        """maps float32 [B, h, w, c] -> what the loss needs, and proposals without gradient."""
+        """Predicts proposals.
+
+        Args:
+            maps: float32 [B, h, w, c] each.
+            batch: the images that the maps were computed from.
+            training: whether layers run in training mode and anchors that cross the border are left out.
+
+        Returns:
+            The predictions for `loss`, and the proposals, through which no gradient flows.
+        """
         hidden = tuple(self.conv(features, training=training) for features in maps)
         codes, logits = self.predictor.run(hidden, training=training)
         anchors = self._anchors(maps, batch, training)
@@ -75,7 +84,7 @@ class RegionProposalNetwork(keras.layers.Layer):
         return dense, self._proposals(dense, batch.true_shapes)
 
     def loss(self, predictions: DensePredictions, groundtruth: Groundtruth) -> dict[str, tf.Tensor]:
-        """Equation 1 on `minibatch` random anchors of each image, divided by their number, averaged over images."""
+        """Returns Equation 1 on `minibatch` random anchors per image, divided by their number, averaged over images."""
         settings = self.settings
         objects = groundtruth._replace(classes=tf.zeros_like(groundtruth.classes), class_sets=())
         targets = settings.assigner(predictions.anchors, objects, num_classes=1)
@@ -95,11 +104,11 @@ class RegionProposalNetwork(keras.layers.Layer):
         return {"Loss/RPNLoss/localization_loss": localization, "Loss/RPNLoss/objectness_loss": objectness}
 
     def build_weights(self, maps: tuple[tf.Tensor, ...]) -> None:
-        """Creates the variables for maps like `maps`."""
+        """Creates the variables, for maps with the depths of `maps`."""
         self.predictor.run(tuple(map(self.conv, maps)))
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by their place below the detector in an object-based checkpoint."""
+        """Returns the variables, keyed by their path below the detector in an object-based checkpoint."""
         parts = {
             "_first_stage_box_predictor_first_conv": numbered((self.conv,)),
             "_first_stage_box_predictor": self.predictor.object_keys(),
@@ -107,8 +116,10 @@ class RegionProposalNetwork(keras.layers.Layer):
         return {f"{part}/{key}": variable for part, keys in parts.items() for key, variable in keys.items()}
 
     def _anchors(self, maps: tuple[tf.Tensor, ...], batch: ImageBatch, training: bool) -> tf.Tensor:
-        """float32 [A, 4], clipped to the padded images; in training [B, A, 4], all zero where they cross the border of
-        their true image."""
+        """Returns the anchors, float32 [A, 4], clipped to the padded images.
+
+        In training without `clip_anchors`, float32 [B, A, 4], all zero where they cross the border of the true image.
+        """
         anchors = self.settings.anchors(list(map(box_ops.image_shape, maps)), box_ops.image_shape(batch.images))
         if training and not self.settings.clip_anchors:
             windows = box_ops.image_windows(batch.true_shapes)[:, tf.newaxis]
@@ -120,8 +131,10 @@ class RegionProposalNetwork(keras.layers.Layer):
         return box_ops.clip(anchors, tf.stack([0.0, 0.0, height, width]))
 
     def _proposals(self, dense: DensePredictions, true_shapes: tf.Tensor) -> Proposals:
-        """Decoded anchors by objectness, suppressed and clipped. They are inputs to the second stage, not outputs to
-        learn through."""
+        """Returns the decoded anchors by objectness, after suppression and clipping.
+
+        They are inputs of the second stage: no gradient flows through them.
+        """
         boxes = tf.stop_gradient(self.settings.assigner.box_coder.decode(dense.box_codes, dense.anchors))
         scores = tf.stop_gradient(tf.nn.softmax(dense.class_logits))[..., 1:]
         scores = tf.where((box_ops.area(dense.anchors) > 0)[..., tf.newaxis], scores, 0.0)
@@ -132,14 +145,14 @@ class RegionProposalNetwork(keras.layers.Layer):
 class CropRegions(keras.layers.Layer):
     """Slot 2 of Fast and Faster R-CNN: every proposal is cropped from the map and goes through the tail of the network.
 
-    Called by `run`, so that its layers stand at the root of a checkpoint (`SecondStageFeatureExtractor`,
-    `SecondStageBoxPredictor`).
+    Call `run`, not the layer itself, so that its layers stay at the root of a checkpoint
+    (`SecondStageFeatureExtractor`, `SecondStageBoxPredictor`).
 
     Args:
         crop: `ops.roi.OneMap` or `ops.roi.MultilevelCrop`.
         tail: crops -> features.
         head: features -> codes and logits.
-        chunk: regions of an image at a time, where nothing is learnt.
+        chunk: regions per image that are computed at a time outside training, to limit memory.
     """
 
     def __init__(
@@ -151,17 +164,27 @@ class CropRegions(keras.layers.Layer):
     def run(
         self, maps: tuple[tf.Tensor, ...], boxes: tf.Tensor, image_shape: tuple, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """boxes float32 [B, P, 4], pixels -> codes float32 [B, P, K or 1, 4], logits float32 [B, P, K + 1]."""
+        """Predicts box codes and class logits of regions.
+
+        Args:
+            maps: float32 [B, h, w, c] each.
+            boxes: float32 [B, P, 4], pixels.
+            image_shape: height and width of the padded image, pixels.
+            training: whether layers run in training mode.
+
+        Returns:
+            Codes float32 [B, P, K or 1, 4] and logits float32 [B, P, K + 1].
+        """
         cut = self.crop(maps, image_shape)
 
-        def regions(some: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            codes, logits = self.head(self.tail(cut(some), training=training), training=training)
-            return by_image(codes, some), by_image(logits, some)
+        def regions(chunk: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            codes, logits = self.head(self.tail(cut(chunk), training=training), training=training)
+            return by_image(codes, chunk), by_image(logits, chunk)
 
         return regions(boxes) if training else in_chunks(regions, boxes, self.head.sides, self.chunk)
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by their place below the detector in an object-based checkpoint."""
+        """Returns the variables, keyed by their path below the detector in an object-based checkpoint."""
         parts = {
             "_feature_extractor_for_box_classifier_features": self.tail.object_keys(),
             "_mask_rcnn_box_predictor": self.head.object_keys(),
@@ -170,7 +193,7 @@ class CropRegions(keras.layers.Layer):
 
 
 def by_image(values: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
-    """values [B * P, ...] -> [B, P, ...], as boxes [B, P, 4] are; static where those are."""
+    """Reshapes values [B * P, ...] to [B, P, ...], with B and P of boxes [B, P, 4]; static where those are."""
     batch, proposals = boxes.shape[0] or -1, boxes.shape[1]
     if proposals is None:
         return tf.reshape(values, tf.concat([tf.shape(boxes)[:2], values.shape[1:]], 0))

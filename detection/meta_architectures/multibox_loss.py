@@ -1,10 +1,9 @@
-"""The survey's Equation 1 summed over anchors, the one weighted sum of every stage (survey, section 2.2; "MultiBox" of
-Szegedy et al.):
+"""The survey's Equation 1 summed over anchors (Huang et al. 2017, section 2.2; "MultiBox" of Szegedy et al.).
 
     L = sum_a [ alpha * w_loc(a) * l_loc(codes_a, target codes_a) + beta * w_cls(a) * l_cls(logits_a, target class_a) ]
 
-Anchors are SSD's, a region proposal network's, or the proposals of a second stage. What the sum is divided by differs
-and is the caller's.
+Every stage uses it: anchors are those of an SSD or of a region proposal network, or the proposals of a second stage.
+The normalisation differs between them and is left to the caller.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from detection.types import Targets
 
 @dataclasses.dataclass(frozen=True)
 class RandomAnchors:
-    """Random anchors of each image count, of which the sampler says how many are matched ones."""
+    """The loss uses a random sample of each image's anchors; the sampler balances matched and unmatched ones."""
 
     sampler: BalancedSampler
 
     def __call__(self, targets: Targets) -> Targets:
-        """Weights 0 for anchors that are not drawn."""
+        """Returns the targets with weights set to 0 for anchors that are not sampled."""
         weights = targets.class_weights
         of_classes = weights.shape.rank == 3
         eligible = tf.reduce_max(weights, axis=-1) > 0 if of_classes else weights > 0
@@ -39,20 +38,19 @@ class RandomAnchors:
 
 @dataclasses.dataclass(frozen=True)
 class EveryAnchor:
-    """All anchors count."""
+    """The loss uses all anchors."""
 
     def __call__(self, targets: Targets) -> Targets:
-        """The targets as they are."""
+        """Returns the targets unchanged."""
         return targets
 
 
 @dataclasses.dataclass(frozen=True)
 class LossTerms:
-    """The two losses l_loc and l_cls, unreduced, their weights alpha and beta, and who picks the anchors that count."""
+    """The two unreduced losses l_loc and l_cls, their weights alpha and beta, and how anchors are selected."""
 
-    localization: Callable[
-        [tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor
-    ]  # with `needs_boxes`: compares boxes, not codes
+    # Where `needs_boxes` is set, it compares boxes instead of codes.
+    localization: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
     classification: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
     localization_weight: float = 1.0
     classification_weight: float = 1.0
@@ -65,14 +63,17 @@ class LossTerms:
 def multibox_loss(
     terms: LossTerms, codes: tf.Tensor, logits: tf.Tensor, targets: Targets, decode: Callable[[tf.Tensor], tf.Tensor]
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """(localisation, classification) sums over the batch, weighted by alpha and beta, scalars.
+    """Computes Equation 1.
 
     Args:
-        terms: what is computed on each anchor.
-        codes: float32 [B, A, code], predicted.
-        logits: float32 [B, A, K + 1].
-        targets: of the same anchors.
+        terms: the losses, their weights and the selection of anchors.
+        codes: float32 [B, A, code], predicted box codes.
+        logits: float32 [B, A, K + 1], predicted class logits.
+        targets: the targets of the same anchors.
         decode: codes [B, A, code] -> boxes [B, A, 4], pixels.
+
+    Returns:
+        The localisation and classification sums over the batch, weighted by alpha and beta, scalars.
     """
     targets = terms.random_sampler(terms.example_weights(targets))
     if terms.localization.needs_boxes:
@@ -85,11 +86,11 @@ def multibox_loss(
 
 
 def _classification(terms: LossTerms, logits: tf.Tensor, targets: Targets) -> tf.Tensor:
-    """float32 [B, A], l_cls of each anchor with its weight."""
+    """Returns the weighted l_cls of each anchor, float32 [B, A]."""
     weights = targets.class_weights
     if weights.shape.rank == 2:
         losses = terms.classification(logits, targets.classes, weights)
-    else:  # each class has a weight of its own; a loss over all classes takes their mean
+    else:  # each class has its own weight; a loss over all classes uses their mean
         losses = terms.classification(logits, targets.classes, tf.ones_like(weights[..., 0]))
         losses *= weights if losses.shape.rank == 3 else tf.reduce_mean(weights, axis=-1)
     if isinstance(terms.expected, NoExpectation):

@@ -1,4 +1,4 @@
-"""The regularisation loss, the same for every detector."""
+"""The regularisation loss, which is computed alike for every detector."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import tensorflow as tf
 
 
 def sum_of_penalties(detector: keras.layers.Layer) -> tf.Tensor:
-    """Sum of the penalties of all kernels, scalar."""
+    """Returns the sum (scalar) of the regularisation penalties of all kernels."""
     penalties = detector.losses
     return tf.add_n(penalties) if penalties else tf.constant(0.0)

@@ -1,4 +1,4 @@
-"""Step 3 of a two-stage detector in training: which proposals the second stage learns from."""
+"""Step 3 of a two-stage detector in training: sampling the proposals that the second stage is trained on."""
 
 from __future__ import annotations
 
@@ -6,37 +6,31 @@ import dataclasses
 
 import tensorflow as tf
 
-from detection.errors import ConfigError
 from detection.ops.samplers import BalancedSampler
 from detection.types import Proposals, Targets
 
 
 @dataclasses.dataclass(frozen=True)
 class ProposalSampler:
-    """Step 3 of training: `size` proposals an image, at most `positive_fraction` of them matched (Girshick 2015,
-    section 2.3)."""
+    """Samples `size` proposals per image, at most `positive_fraction` of them matched (Girshick 2015, section 2.3).
+
+    Where fewer proposals are made than that, from all of them.
+    """
 
     size: int
     positive_fraction: float
-    field: str = "second_stage_batch_size"  # where the size comes from, for messages
 
     def __call__(self, proposals: Proposals, targets: Targets) -> tuple[Proposals, Targets]:
-        """The drawn ones in their old order, P = size; padding where there were fewer.
+        """Returns the sampled proposals and their targets, in their original order.
 
-        Raises:
-            ConfigError: fewer proposals are made than are to be drawn. Only training draws, so a trained detector may
-                be run with fewer.
+        There are P = min(`size`, given proposals) rows, with padding if fewer are sampled. As in the reference, the
+        limit on positives is always `positive_fraction` of `size`.
         """
-        most = proposals.scores.shape[1]
-        if most is not None and self.size > most:
-            raise ConfigError(
-                f"{self.field} ({self.size}) exceeds first_stage_max_proposals ({most}): there are no more to draw from"
-            )
         valid = valid_rows(proposals)
         drawn = BalancedSampler(self.positive_fraction)(
             valid & (targets.class_weights > 0), targets.matches >= 0, self.size
         )
-        # A stable sort by "not drawn" brings the drawn ones to the front without disturbing their order.
+        # A stable sort by "not drawn" moves the drawn ones to the front and keeps their order.
         rows = tf.argsort(tf.cast(~drawn, tf.int32), axis=-1, stable=True)[:, : self.size]
         counts = tf.reduce_sum(tf.cast(drawn, tf.int32), axis=-1)
 
@@ -52,13 +46,13 @@ class ProposalSampler:
 
 
 class AllProposals:
-    """No sampling: the second stage learns from all proposals, of which a miner picks the hard ones."""
+    """No sampling: the second stage is trained on all proposals, from which a miner picks the hard ones."""
 
     def __call__(self, proposals: Proposals, targets: Targets) -> tuple[Proposals, Targets]:
-        """Both as they are."""
+        """Returns both unchanged."""
         return proposals, targets
 
 
 def valid_rows(proposals: Proposals) -> tf.Tensor:
-    """bool [B, P], False in padding."""
+    """Returns a mask, bool [B, P], False in padding."""
     return tf.sequence_mask(proposals.counts, tf.shape(proposals.scores)[1])

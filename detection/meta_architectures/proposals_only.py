@@ -1,5 +1,7 @@
-"""What stands in for the second stage where a config stops after the first (`number_of_stages: 1`): the proposals are
-the detections, of class 0, which only says "object"."""
+"""Replaces the second stage where the config has only the first one (`number_of_stages: 1`).
+
+The proposals are the detections, all of class 0, which stands for "object".
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ class ProposalsOnly:
     """A second stage (`two_stage.SecondStageSlot`) that adds nothing.
 
     Args:
-        num_classes: foreground classes K, of which predictions have columns all the same.
+        num_classes: number of foreground classes K; predictions keep a column for each of them.
     """
 
     measures_targets = False
@@ -28,22 +30,22 @@ class ProposalsOnly:
     def assign(
         self, proposals: Proposals, groundtruth: Groundtruth | None, training: bool
     ) -> tuple[Proposals, Targets | tuple[()]]:
-        """All proposals, without targets."""
+        """Returns all proposals, without targets."""
         return proposals, ()
 
     def run(
         self, maps: tuple[tf.Tensor, ...], boxes: tf.Tensor, image_shape: tuple, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Zeros: codes float32 [B, P, 1, 4], logits float32 [B, P, K + 1]."""
+        """Returns zeros: codes float32 [B, P, 1, 4], logits float32 [B, P, K + 1]."""
         rows = tf.unstack(tf.shape(boxes)[:2])
         return tf.zeros([*rows, 1, 4]), tf.zeros([*rows, self.num_classes + 1])
 
     def loss(self, predictions: RegionPredictions) -> dict[str, tf.Tensor]:
-        """None."""
+        """Returns an empty dict: there is nothing to train."""
         return {}
 
     def postprocess(self, predictions: RegionPredictions, true_shapes: tf.Tensor) -> Detections:
-        """The proposals, best first as they come."""
+        """Returns the proposals as detections, in descending order of score."""
         proposals = predictions.proposals
         boxes, scores = box_ops.to_normalised(proposals.boxes, true_shapes), proposals.scores
         rows = tf.broadcast_to(tf.range(tf.shape(scores)[1]), tf.shape(scores))
@@ -53,12 +55,12 @@ class ProposalsOnly:
         return Detections(boxes, scores, tf.zeros_like(rows), proposals.counts, boxes, raw_scores, rows_or_padding)
 
     def measure_targets(self, examples: Iterable[Example]) -> tf.Tensor:
-        """Nothing is measured: float32 [K], all 0."""
+        """Does nothing, since there are no targets. Returns float32 [K], all 0."""
         return tf.zeros([self.num_classes])
 
     def build_weights(self, maps: tuple[tf.Tensor, ...]) -> None:
-        """There are none."""
+        """Does nothing: there are no variables."""
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """There are no variables."""
+        """Returns an empty dict: there are no variables."""
         return {}

@@ -26,47 +26,51 @@ from detection.types import DensePredictions, Detections, Example, Groundtruth, 
 
 @dataclasses.dataclass(frozen=True)
 class FilledPadding:
-    """Padding holds one value after scaling (the reference scales first, then resizes and pads)."""
+    """Fills the padding of scaled images with one value (the reference scales first, then resizes and pads)."""
 
-    value: tuple[float, ...]  # per channel, of scaled images
+    value: tuple[float, ...]  # of the first channels of scaled images; of others 0
 
     def __call__(self, images: tf.Tensor, true_shapes: tf.Tensor) -> tf.Tensor:
-        """Scaled images float32 [B, H, W, 3] with true shapes int32 [B, 2] -> the same, filled outside."""
+        """Fills scaled images float32 [B, H, W, 3] outside their true shapes, int32 [B, 2]."""
         height, width = _shape(images)
         inside_y = tf.range(height) < true_shapes[:, :1]
         inside_x = tf.range(width) < true_shapes[:, 1:]
         inside = inside_y[:, :, tf.newaxis, tf.newaxis] & inside_x[:, tf.newaxis, :, tf.newaxis]
-        return tf.where(inside, images, tf.constant(self.value))
+        others = (images.shape[-1] or len(self.value)) - len(self.value)
+        return tf.where(inside, images, tf.constant((*self.value, *[0.0] * others)))
 
 
 class NoPadding:
-    """For a resizer that never pads."""
+    """Leaves images alone, for a resizer that never pads."""
 
     def __call__(self, images: tf.Tensor, true_shapes: tf.Tensor) -> tf.Tensor:
-        """The images as they are."""
+        """Returns the images unchanged."""
         return images
 
 
 class Ssd(keras.layers.Layer):
-    """A detector called by its verbs, never by `__call__`: so its parts' variables stand at the root, as checkpoints
-    have them.
+    """The SSD detector.
+
+    Call `predict`, `loss` and `postprocess`, never the layer itself: `__call__` would put the layer's name in front of
+    the variable names, and checkpoints have them at the root.
 
     Args:
-        num_classes: foreground classes K.
+        num_classes: number of foreground classes K.
         extractor: scaled images -> maps.
         anchors: (map shapes, image shape) -> float32 [A, 4], pixels.
         head: maps -> codes float32 [B, A, code], logits float32 [B, A, K + 1], or K where the assigner has no column
             for the background.
         assigner: anchors and groundtruth -> Targets.
-        loss_terms: the parts of Equation 1.
+        loss_terms: the terms of Equation 1.
         postprocessing: score conversion and per-class non-maximum suppression.
-        normalize_by_matches: divide both losses by the matched anchors of the batch, at least 1.
-        normalize_by_code_size: divide the localisation loss by the length of a box code.
-        padding: what becomes of the padding of scaled images.
+        normalize_by_matches: whether to divide both losses by the number of matched anchors in the batch, at least 1.
+        normalize_by_code_size: whether to divide the localisation loss by the length of a box code.
+        padding: how the padding of scaled images is filled.
     """
 
     takes_proposals = False
     measures_targets = False
+    image_channels = 3  # of the images that its weights are made for
 
     def __init__(
         self,
@@ -91,14 +95,19 @@ class Ssd(keras.layers.Layer):
 
     @property
     def anchors_per_cell(self) -> tuple[int, ...]:
-        """Anchors a cell of each feature map."""
+        """Number of anchors per cell, for each feature map."""
         return self.anchors.num_per_location
 
     def predict(
         self, batch: ImageBatch, groundtruth: Groundtruth | None = None, training: bool = False
     ) -> DensePredictions:
-        """Codes and logits of every anchor. `groundtruth` is not looked at: SSD predicts the same with and without
-        it."""
+        """Predicts box codes and class logits of every anchor.
+
+        Args:
+            batch: the images.
+            groundtruth: not used; SSD predicts the same with and without it.
+            training: whether batch norm and dropout run in training mode.
+        """
         images = self.padding(self.extractor.scale(batch.images), batch.true_shapes)
         maps = self.extractor(images, training=training)
         codes, logits = self.head.run(maps, training=training)
@@ -106,7 +115,7 @@ class Ssd(keras.layers.Layer):
         return DensePredictions(codes, logits, anchors, maps, images)
 
     def loss(self, predictions: DensePredictions, groundtruth: Groundtruth) -> dict[str, tf.Tensor]:
-        """Weighted losses by TensorBoard tag, scalars; regularisation is apart."""
+        """Returns the weighted losses (scalars) by TensorBoard tag, without the regularisation loss."""
         targets = self.assigner(predictions.anchors, groundtruth, self.num_classes, _shape(predictions.images))
         decode = functools.partial(self.assigner.box_coder.decode, anchors=predictions.anchors)
         localization, classification = multibox_loss(
@@ -120,7 +129,12 @@ class Ssd(keras.layers.Layer):
         return {"Loss/localization_loss": localization, "Loss/classification_loss": classification}
 
     def postprocess(self, predictions: DensePredictions, true_shapes: tf.Tensor) -> Detections:
-        """Decoded, suppressed, clipped and normalised boxes. true_shapes int32 [B, 2]."""
+        """Decodes boxes, applies non-maximum suppression, clips and normalises.
+
+        Args:
+            predictions: as returned by `predict`.
+            true_shapes: int32 [B, 2], height and width before padding, pixels.
+        """
         boxes = self.assigner.box_coder.decode(predictions.box_codes, predictions.anchors)
         scores = self.postprocessing.score_converter(predictions.class_logits)
         foreground = scores[..., 1:] if self.assigner.background_column else scores
@@ -136,16 +150,18 @@ class Ssd(keras.layers.Layer):
         )
 
     def regularization_loss(self) -> tf.Tensor:
-        """Sum of the penalties of all kernels, scalar."""
+        """Returns the sum (scalar) of the regularisation penalties of all kernels."""
         return sum_of_penalties(self)
 
     def measure_targets(self, examples: Iterable[Example]) -> tf.Tensor:
-        """Nothing is measured: float32 [K], all 0."""
+        """Does nothing, since no target statistics are used. Returns float32 [K], all 0."""
         return tf.zeros([self.num_classes])
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by the keys that object-based checkpoints of the TF Object Detection API have for them; empty
-        where its TF2 models have no such detector."""
+        """Returns the variables by their keys in object-based checkpoints of the TF Object Detection API.
+
+        Empty where its TF2 models have no such detector.
+        """
         if not self.extractor.keras_form:
             return {}
         parts = {"_feature_extractor": self.extractor, "_box_predictor": self.head}
@@ -156,13 +172,15 @@ class Ssd(keras.layers.Layer):
         }
 
     def build_weights(self) -> None:
-        """Creates every variable by running one small image, whose size no variable depends on. Eagerly: tracing takes
-        four times as long."""
-        if not self.weights:  # `variables` also holds the state of random generators, which is there from the beginning
-            self.predict(ImageBatch(tf.zeros([1, 128, 128, 3]), tf.constant([[128, 128]])))
+        """Creates every variable by running one small image; no variable's shape depends on the image size.
+
+        Runs eagerly, because tracing takes four times as long.
+        """
+        if not self.weights:  # `variables` also has the state of random generators, which exists from the beginning
+            self.predict(ImageBatch(tf.zeros([1, 128, 128, self.image_channels]), tf.constant([[128, 128]])))
 
 
 def _shape(features: tf.Tensor) -> tuple:
-    """Height and width, as numbers where they are static."""
+    """Returns height and width, as ints where they are static."""
     dynamic = tf.shape(features)
     return tuple(features.shape[axis] or dynamic[axis] for axis in (1, 2))

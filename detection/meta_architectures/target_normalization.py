@@ -1,10 +1,9 @@
-"""Box codes of every class with zero mean and unit variance (Girshick 2015, section 2.3: "we normalize the ground-truth
-regression targets").
+"""Normalises the box codes of every class to zero mean and unit variance (Girshick 2015, section 2.3).
 
     normalised = (code - mean[class]) / stddev[class]
 
-Mean and deviation are measured once, on the training data, and are variables: a checkpoint holds what its box layer was
-trained with.
+Mean and standard deviation are measured once, on the training data, and are variables: a checkpoint holds the values
+that its box layer was trained with.
 """
 
 from __future__ import annotations
@@ -16,12 +15,14 @@ import tensorflow as tf
 
 from detection.types import Example, Targets
 
-_FEWEST = 8  # codes of a class; fewer say nothing about its spread
+_FEWEST = 8  # codes of a class; fewer give no useful estimate of its variance
 
 
 class TargetNormalization(keras.layers.Layer):
-    """Per-class statistics of box codes; mean 0 and deviation 1 until they are measured. Never called, so its variables
-    stand at the root."""
+    """Per-class statistics of box codes: mean 0 and standard deviation 1 until they are measured.
+
+    Call its methods, not the layer itself, so that its variables stay at the root of a checkpoint.
+    """
 
     measures = True
 
@@ -34,7 +35,7 @@ class TargetNormalization(keras.layers.Layer):
         self.statistics(tf.zeros([1]))
 
     def normalise(self, codes: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
-        """codes float32 [B, P, 4] of classes int32 [B, P] -> the same, normalised."""
+        """Normalises codes float32 [B, P, 4] of classes int32 [B, P]."""
         return (codes - tf.gather(self.statistics.mean, classes)) / tf.gather(self.statistics.stddev, classes)
 
     def restore(self, codes: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
@@ -42,14 +43,20 @@ class TargetNormalization(keras.layers.Layer):
         return codes * tf.gather(self.statistics.stddev, classes) + tf.gather(self.statistics.mean, classes)
 
     def restore_all(self, codes: tf.Tensor) -> tf.Tensor:
-        """codes float32 [B, P, K, 4] of every class -> as they were before normalisation."""
+        """Undoes the normalisation of codes float32 [B, P, K, 4] of every class."""
         return codes * self.statistics.stddev + self.statistics.mean
 
     def measure(self, examples: Iterable[Example], assign: Callable[[Example], Targets]) -> tf.Tensor:
-        """Sets the statistics from the matched boxes of `examples`; returns how many there were of each class, float32
-        [K].
+        """Sets the statistics from the matched boxes of `examples`.
 
-        A class with too few of them, or a code that never varies, takes the statistics of all classes together.
+        A class with fewer than 8 of them, or whose code has no variance, gets the statistics of all classes together.
+
+        Args:
+            examples: the training data.
+            assign: returns the targets of an example's proposals.
+
+        Returns:
+            The number of matched boxes of each class, float32 [K].
         """
         num_classes, code_size = self.statistics.mean.shape
         sums = [tf.Variable(tf.zeros([num_classes, columns])) for columns in (1, code_size, code_size)]
@@ -57,9 +64,8 @@ class TargetNormalization(keras.layers.Layer):
         @tf.function(autograph=False, reduce_retracing=True)
         def add(example: Example) -> None:
             targets = assign(example)
-            classes = (
-                targets.classes[..., 1:] * targets.box_weights[..., tf.newaxis]
-            )  # [B, P, K], a one in the matched class
+            # [B, P, K], 1 in the matched class.
+            classes = targets.classes[..., 1:] * targets.box_weights[..., tf.newaxis]
             for total, values in zip(
                 sums,
                 (tf.ones_like(targets.box_codes[..., :1]), targets.box_codes, tf.square(targets.box_codes)),
@@ -89,7 +95,7 @@ class TargetNormalization(keras.layers.Layer):
 
 
 class Identity:
-    """No normalisation: the box layer learns the codes as they are."""
+    """No normalisation: the box layer is trained on the codes themselves."""
 
     measures = False
 
@@ -97,22 +103,22 @@ class Identity:
         self.num_classes = num_classes
 
     def build_weights(self) -> None:
-        """There are none."""
+        """Does nothing: there are no variables."""
 
     def normalise(self, codes: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
-        """The codes as they are."""
+        """Returns the codes unchanged."""
         return codes
 
     def restore(self, codes: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
-        """The codes as they are."""
+        """Returns the codes unchanged."""
         return codes
 
     def restore_all(self, codes: tf.Tensor) -> tf.Tensor:
-        """The codes as they are."""
+        """Returns the codes unchanged."""
         return codes
 
     def measure(self, examples: Iterable[Example], assign: Callable[[Example], Targets]) -> tf.Tensor:
-        """There is nothing to fit; no example is read. Returns float32 [K], all 0."""
+        """Does nothing and reads no example. Returns float32 [K], all 0."""
         return tf.zeros([self.num_classes])
 
 

@@ -5,9 +5,8 @@
     3. sample and assign them                        6. loss of the regions
                                                      7. decode, suppress per class, clip
 
-`fast_rcnn.py`, `faster_rcnn.py` and `rfcn.py` beside this file fill the slots; reading them side by side is the
-comparison of the three papers. Steps 3, 4, 6 and 7 are `second_stage.py`, or `proposals_only.py` where there is no
-second stage.
+`fast_rcnn.py`, `faster_rcnn.py` and `rfcn.py` fill the slots and contain only what differs between the three papers.
+Steps 3, 4, 6 and 7 are in `second_stage.py`, or in `proposals_only.py` where there is no second stage.
 """
 
 from __future__ import annotations
@@ -27,37 +26,41 @@ from detection.types import DensePredictions, Detections, Example, Groundtruth, 
 
 
 class Proposer(Protocol):
-    """Slot 1: where proposals come from."""
+    """Slot 1: the source of proposals."""
 
-    given: bool  # whether they come with the images
-    anchors_per_cell: tuple[int, ...]  # anchors a cell of each map; empty where there are none
+    given: bool  # whether they are given with the images
+    anchors_per_cell: tuple[int, ...]  # number of anchors per cell, for each map; empty where there are none
 
     def run(
         self, maps: tuple[tf.Tensor, ...], batch: ImageBatch, training: bool
     ) -> tuple[DensePredictions | tuple[()], Proposals]:
-        """Proposals without gradient, and what the proposals' own loss needs (nothing where they are given)."""
+        """Returns the predictions for `loss`, () where proposals are given, and the proposals, without gradient."""
 
     def loss(self, predictions: DensePredictions | tuple[()], groundtruth: Groundtruth) -> dict[str, tf.Tensor]:
-        """Step 5, weighted losses by TensorBoard tag; none where proposals are given."""
+        """Step 5: returns the weighted losses (scalars) by TensorBoard tag; empty where proposals are given."""
 
     def build_weights(self, maps: tuple[tf.Tensor, ...]) -> None:
-        """Creates the slot's variables for maps like `maps`."""
+        """Creates the variables of the slot, for maps with the depths of `maps`."""
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The slot's variables by their place below the detector in an object-based checkpoint."""
+        """Returns the variables of the slot, keyed by their path below the detector in an object-based checkpoint."""
 
 
 class TwoStage(keras.layers.Layer):
-    """A detector called by its verbs, never by `__call__`: so its parts' variables stand at the root, as checkpoints
-    have them.
+    """A two-stage detector.
+
+    Call `predict`, `loss` and `postprocess`, never the layer itself: `__call__` would put the layer's name in front of
+    the variable names, and checkpoints have them at the root.
 
     Args:
-        name: of the meta-architecture.
-        num_classes: foreground classes K.
-        extractor: the network, cut in two.
+        name: name of the meta-architecture.
+        num_classes: number of foreground classes K.
+        extractor: the network, cut into body and tail.
         proposer: slot 1.
-        second_stage: what is done with the proposals, with slot 2 in it.
+        second_stage: steps 3, 4, 6 and 7, including slot 2.
     """
+
+    image_channels = 3  # of the images that its weights are made for
 
     def __init__(
         self,
@@ -75,49 +78,64 @@ class TwoStage(keras.layers.Layer):
 
     @property
     def anchors_per_cell(self) -> tuple[int, ...]:
-        """Anchors a cell of each feature map; empty where proposals are given."""
+        """Number of anchors per cell, for each feature map; empty where proposals are given."""
         return self.proposer.anchors_per_cell
 
     @property
     def takes_proposals(self) -> bool:
-        """Whether proposals come with the images."""
+        """Whether proposals are given with the images."""
         return self.proposer.given
 
     @property
     def measures_targets(self) -> bool:
-        """Whether box codes are normalised by what is measured on the data."""
+        """Whether box codes are normalised by statistics that are measured on the training data."""
         return self.second_stage.measures_targets
 
     def predict(
         self, batch: ImageBatch, groundtruth: Groundtruth | None = None, training: bool = False
     ) -> RegionPredictions:
-        """Steps 1 to 4. With groundtruth the proposals are matched to it, and in training sampled; this happens once,
-        here."""
+        """Runs steps 1 to 4.
+
+        Args:
+            batch: the images, with proposals where `takes_proposals`.
+            groundtruth: if given, the proposals are matched to it, and in training sampled. This is done once, here.
+            training: whether layers run in training mode and proposals are sampled.
+        """
         images = self.scale(batch.images)
         maps = as_maps(self.body(images, training=training))
-        # Sizes are read off the scaled images, so that all that follows depends on the image through them alone: served
-        # graphs are cut there.
+        # Everything below takes the image size from the scaled images and not from `batch`: exported graphs are cut at
+        # the scaled images.
         rpn, proposals = self.proposer.run(maps, batch._replace(images=images), training)
         proposals, targets = self.second_stage.assign(proposals, groundtruth, training)
         codes, logits = self.second_stage.run(maps, proposals.boxes, box_ops.image_shape(images), training)
         return RegionPredictions(images, maps, rpn, proposals, targets, codes, logits)
 
     def loss(self, predictions: RegionPredictions, groundtruth: Groundtruth) -> dict[str, tf.Tensor]:
-        """Steps 5 and 6: weighted losses by TensorBoard tag, scalars; regularisation is apart."""
+        """Steps 5 and 6: returns the weighted losses (scalars) by TensorBoard tag, without the regularisation loss."""
         return {**self.proposer.loss(predictions.rpn, groundtruth), **self.second_stage.loss(predictions)}
 
     def postprocess(self, predictions: RegionPredictions, true_shapes: tf.Tensor) -> Detections:
-        """Step 7: decoded, suppressed, clipped and normalised boxes. true_shapes int32 [B, 2]."""
+        """Step 7: decodes boxes, applies non-maximum suppression, clips and normalises.
+
+        Args:
+            predictions: as returned by `predict`.
+            true_shapes: int32 [B, 2], height and width before padding, pixels.
+        """
         return self.second_stage.postprocess(predictions, true_shapes)
 
     def measure_targets(self, examples: Iterable[Example]) -> tf.Tensor:
-        """Fits the normalisation of box codes to the proposals and groundtruth of `examples`; returns the boxes seen of
-        each class, float32 [K]."""
+        """Fits the normalisation of box codes to the proposals and groundtruth of `examples`.
+
+        Returns:
+            The number of boxes of each class, float32 [K].
+        """
         return self.second_stage.measure_targets(examples)
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by the keys that object-based checkpoints of the TF Object Detection API have for them; empty
-        where its TF2 models have no such detector."""
+        """Returns the variables by their keys in object-based checkpoints of the TF Object Detection API.
+
+        Empty where its TF2 models have no such detector.
+        """
         if not self.keras_form:
             return {}
         keys = {
@@ -131,18 +149,18 @@ class TwoStage(keras.layers.Layer):
         return {f"model/{key}": variable for key, variable in keys.items()} if whole else {}
 
     def regularization_loss(self) -> tf.Tensor:
-        """Sum of the penalties of all kernels, scalar."""
+        """Returns the sum (scalar) of the regularisation penalties of all kernels."""
         return sum_of_penalties(self)
 
     def build_weights(self) -> None:
-        """Creates every variable by running one small image with one region, whose sizes no variable depends on."""
+        """Creates every variable by running one small image with one region; no variable depends on their sizes."""
         if self.weights:
             return
-        maps = as_maps(self.body(tf.zeros([1, 128, 128, 3])))
+        maps = as_maps(self.body(tf.zeros([1, 128, 128, self.image_channels])))
         self.proposer.build_weights(maps)
         self.second_stage.build_weights(maps)
 
 
 def as_maps(features: tf.Tensor | tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
-    """What a body gives, one map or those of a pyramid, as a tuple."""
+    """Returns the output of a body, one map or the maps of a pyramid, as a tuple."""
     return features if isinstance(features, tuple) else (features,)

@@ -1,13 +1,14 @@
-"""Atrous (dilated) convolution of stride 1 whose gradients every device has: TensorFlow's own exist on CPUs only where
-oneDNN is on.
+"""Atrous (dilated) convolution of stride 1, with gradients that work on every device.
+
+TensorFlow's own gradients work on CPUs only if oneDNN is enabled.
 
     y[q] = sum_i x[q + i * rate - low] w[i]          i over the kernel, low: pixels of padding before the first one
 
-    dx     = convolution of dy, dilated alike, with the kernel turned round
+    dx     = convolution of dy, with the same dilation and the kernel reversed
     dw[i]  = sum_q x[q + i * rate - low]^T dy[q], one matrix product for each i
 
-Space-to-batch, TensorFlow's other way, takes several times as long where the rate is not small against the map (rate 6
-on 19 x 19).
+Space-to-batch, TensorFlow's alternative, takes several times as long unless the rate is much smaller than the map (rate
+6 on 19 x 19).
 """
 
 from __future__ import annotations
@@ -18,7 +19,17 @@ Borders = tuple[tuple[int, int], tuple[int, int]]  # (before, after) of height a
 
 
 def atrous_conv2d(x: tf.Tensor, kernel: tf.Tensor, rate: int, padding: str) -> tf.Tensor:
-    """x float32 [B, h, w, in], kernel float32 [kh, kw, in, out], padding SAME or VALID -> float32 [B, h', w', out]."""
+    """Computes the convolution.
+
+    Args:
+        x: float32 [B, h, w, in].
+        kernel: float32 [kh, kw, in, out].
+        rate: dilation rate of both axes.
+        padding: SAME or VALID.
+
+    Returns:
+        float32 [B, h', w', out].
+    """
 
     @tf.custom_gradient
     def convolve(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, object]:

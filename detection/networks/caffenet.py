@@ -1,8 +1,8 @@
-"""CaffeNet, the small network (S) of the Fast R-CNN paper: AlexNet (Krizhevsky et al. 2012) as Caffe released it, pools
-before the normalisations.
+"""CaffeNet, the small network (S) of the Fast R-CNN paper.
 
-Published weights are Caffe's: kernels [out, in / groups, h, w] over BGR pixels. Turned to [h, w, in / groups, out],
-with the inputs of conv1 reversed and fc6 read as [4096, 256, 6, 6], they are the variables here.
+It is Caffe's version of AlexNet (Krizhevsky et al. 2012), with the pools before the normalisations.
+
+Published weights are Caffe's; `checkpoints.caffe` reads them.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ training_defaults = alexnet.training_defaults
 
 
 def blocks(hyperparams: Hyperparams, depth: DepthRule) -> tuple[keras.layers.Layer, ...]:
-    """`conv1`, `pool1`, `norm1`, `conv2`, `pool2`, `norm2`, `conv3`, `conv4`, `conv5` (stride 16, 256 channels) in the
-    aligned form.
+    """Returns the layers up to conv5 (stride 16, 256 channels) in the aligned form.
 
-    Girshick's Fast R-CNN pads likewise (5 pixels at conv1, 1 at the pools); his pools round up, which on even sizes
-    adds a cell beyond the image.
+    They are `conv1`, `pool1`, `norm1`, `conv2`, `pool2`, `norm2`, `conv3`, `conv4`, `conv5`. Girshick's Fast R-CNN has
+    the same padding (5 pixels at conv1, 1 at the pools), but its pools round sizes up, which for even sizes adds a cell
+    beyond the image.
     """
     return alexnet.blocks(DESIGN, hyperparams, depth)
 
 
 def tail(hyperparams: Hyperparams, depth: DepthRule, whole_map: bool = False) -> tuple[keras.layers.Layer, ...]:
-    """`fc6` and `fc7` with dropout: a crop of 6x6 cells becomes one cell, or (`whole_map`) a map keeps its size."""
+    """Returns fc6 and fc7 with dropout: 6x6 crops become one cell, or (`whole_map`) a map keeps its size."""
     return alexnet.tail(DESIGN, hyperparams, depth, whole_map)
 
 

@@ -1,4 +1,4 @@
-"""The ImageNet classifiers by name, and the scopes by which a checkpoint tells whose it is."""
+"""The ImageNet classifiers by name, and the scopes that identify the network of a checkpoint."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ CLASSIFIERS: dict[str, ClassifierSpec] = {
     "vgg_16": vgg.CLASSIFIERS["vgg_16"],
     "vgg_cnn_m_1024": vgg_cnn_m.CLASSIFIERS["vgg_cnn_m_1024"],
 }
-# Where the network's variables lie in a checkpoint; by that, and by its layers where two share a scope, it is told
-# which one it is.
+# Scope of each network's variables in a checkpoint. It identifies the network, together with the network's layers
+# where two networks share a scope.
 SCOPES: dict[str, str] = {
     "caffenet": "caffenet",
     **{name: name for name in efficientnet.CLASSIFIERS},
@@ -58,7 +58,11 @@ SCOPES: dict[str, str] = {
 
 
 def find(name: str) -> ClassifierSpec:
-    """The classifier called `name`. Raises ConfigError, with the right names and the closest, where there is none."""
+    """Returns the classifier called `name`.
+
+    Raises:
+        ConfigError: there is no such classifier; the message has all names and the most similar one.
+    """
     if name not in CLASSIFIERS:
         hint = did_you_mean(name, CLASSIFIERS)
         raise ConfigError(f"there is no network {name!r}{hint} (there are: {', '.join(CLASSIFIERS)})")

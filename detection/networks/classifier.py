@@ -1,5 +1,7 @@
-"""A network with the head that it had on ImageNet, so that its checkpoints can be checked: scaled images -> class
-logits."""
+"""ImageNet classifiers: a network and its classification head, scaled images -> class logits.
+
+Published checkpoints of the networks can be tested with them.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,15 @@ import tensorflow as tf
 
 
 class Classifier(keras.layers.Layer):
-    """The blocks of a network and its head under the network's scope.
+    """The blocks of a network and its head, in the network's scope.
 
     Args:
         scope: the network's name in checkpoints.
-        network: blocks whose last output feeds the head.
-        head: layers behind the network; the last one's output is the logits, float32 [B, classes] or [B, h, w,
+        network: blocks of the network; the head takes the output of the last one.
+        head: layers behind the network; the output of the last one is the logits, float32 [B, classes] or [B, h, w,
             classes].
-        auxiliary: (name of a block, layer) of the second classifier that some networks had while they were trained.
+        auxiliary: the auxiliary classifier with which some networks were trained: (name of the block whose output it
+            takes, layer).
     """
 
     def __init__(
@@ -29,16 +32,23 @@ class Classifier(keras.layers.Layer):
         auxiliary: tuple[str, keras.layers.Layer] | None = None,
     ) -> None:
         super().__init__(name=scope, autocast=False)
-        # Blocks without a scope of their own: this layer has it already.
+        # Not in a `Blocks` layer, because this layer already has the network's scope.
         self.network, self.head, self.auxiliary = tuple(network), tuple(head), auxiliary[1] if auxiliary else None
         self.auxiliary_source = auxiliary[0] if auxiliary else None
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, images: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Scaled images float32 [B, H, W, 3] -> logits float32 [B, classes], and those of the auxiliary classifier, if
-        there is one."""
+        """Computes class logits.
+
+        Args:
+            images: scaled images, float32 [B, H, W, 3].
+            training: whether batch norm and dropout run in training mode.
+
+        Returns:
+            Logits float32 [B, classes], and those of the auxiliary classifier, or None.
+        """
         x, side = images, None
         for block in self.network:
             x = block(x, training=training)
@@ -50,15 +60,15 @@ class Classifier(keras.layers.Layer):
 
 
 class ClassifierSpec(NamedTuple):
-    """A published classifier: how to make it and what its checkpoint expects."""
+    """A published classifier: how to build it and what its checkpoint expects."""
 
-    make: Callable[[int, float], Classifier]  # (number of logits, depth multiplier, 1 if left out) -> a new classifier
-    scale: Callable[[tf.Tensor], tf.Tensor]  # pixels 0 to 255 -> what it was trained on
-    image_size: int  # side of the square images it was trained on, pixels
+    make: Callable[[int, float], Classifier]  # (number of logits, depth multiplier, by default 1) -> a new classifier
+    scale: Callable[[tf.Tensor], tf.Tensor]  # pixels 0 to 255 -> the input range that it was trained with
+    image_size: int  # height and width of the images that it was trained with, pixels
     num_logits: int  # of the published checkpoint
-    background: bool  # logit 0 is "none of them", ImageNet's class i is logit i + 1
+    background: bool  # whether logit 0 is a background class, so that ImageNet's class i is logit i + 1
 
 
 def _flat(logits: tf.Tensor) -> tf.Tensor:
-    """Mean over the positions of a fully convolutional head: one on the image size that it was trained on."""
+    """Averages the logits of a fully convolutional head over its cells; there is one at the training image size."""
     return logits if logits.shape.rank == 2 else tf.reduce_mean(logits, axis=[1, 2])

@@ -1,4 +1,4 @@
-"""Fully connected layers, with tf-slim's names of their weights."""
+"""Fully connected layers, whose weights have tf-slim's names."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from detection.networks.layers import BatchNorm, add_biases
 
 
 class Dense(keras.layers.Layer):
-    """Fully connected layer: `weights` [in, units] and `biases`, then the activation. x float32 [B, in] -> float32 [B,
-    units]."""
+    """Fully connected layer: `weights` [in, units] and `biases`, then the activation."""
 
     def __init__(self, name: str, units: int, hyperparams: Hyperparams, bias_initializer: object = "zeros") -> None:
         super().__init__(name=name, autocast=False)
@@ -21,10 +20,11 @@ class Dense(keras.layers.Layer):
 
     @property
     def kernels(self) -> tuple[keras.Variable, ...]:
-        """The only one."""
+        """The kernel, as the only element."""
         return (self.kernel,)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
+        """Creates kernel and biases."""
         hyper = self.hyperparams
         self.kernel = self.add_weight(
             name="weights",
@@ -35,16 +35,17 @@ class Dense(keras.layers.Layer):
         self.bias = add_biases(self, self.units)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Input float32 [B, in] -> float32 [B, units]."""
         x = tf.nn.bias_add(tf.matmul(x, tf.convert_to_tensor(self.kernel)), tf.convert_to_tensor(self.bias))
         activation = self.hyperparams.activation
         return x if activation is None else activation(x)
 
 
 class CropDense(Dense):
-    """Fully connected layer on whole crops, float32 [N, h, w, c] -> float32 [N, 1, 1, units].
+    """Fully connected layer on whole crops.
 
-    Its input may be normalised (`BatchNorm`), which needs crops of one cell. With `fold` the next trace multiplies that
-    into the kernel: (x s + t) w + b = x (s w) + (t w + b).
+    Its input may be normalised (`BatchNorm`), which needs crops of one cell. With `fold` the next trace folds the
+    normalisation into the kernel: (x s + t) w + b = x (s w) + (t w + b).
     """
 
     def __init__(self, name: str, units: int, hyperparams: Hyperparams, norm: BatchNormSettings | None = None) -> None:
@@ -53,9 +54,11 @@ class CropDense(Dense):
         self.fold, self.levels = False, 0
 
     def build(self, shape: tuple[int | None, ...]) -> None:
+        """Creates kernel and biases for crops of a fixed shape."""
         super().build((None, math.prod(shape[1:])))
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Crops float32 [N, h, w, c] -> float32 [N, 1, 1, units]."""
         kernel, bias = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias)
         if self.batch_norm is not None and self.fold:
             scale, shift = self.batch_norm.scale_and_shift()

@@ -1,8 +1,10 @@
-"""EfficientNet b0 to b7 (Tan and Le 2019, Table 1, section 3.3): a strided convolution, seven stacks of inverted
-residuals with squeeze and excitation, a pointwise convolution; wider and deeper from version to version.
+"""EfficientNet b0 to b7 (Tan and Le 2019, Table 1, section 3.3).
 
-    block:  y = project(se(depthwise(expand(x)))), and + x where y has its shape
-            1x1 to six times the depth, k x k depthwise, channels weighed, 1x1 to a bottleneck without activation
+A strided convolution, seven stacks of inverted residuals with squeeze and excitation, and a pointwise convolution; each
+version is wider and deeper than the previous one.
+
+    block:  y = project(se(depthwise(expand(x)))), plus x where y has the shape of x
+            1x1 to six times the depth, k x k depthwise, squeeze and excitation, 1x1 without activation
 
 Block names: `stem`, `stack_<i>_block_<j>`, `top`, from 0 as in TensorFlow's model garden; in a block `expand`,
 `depthwise`, `se/reduce`, `se/expand` and `project`.
@@ -31,17 +33,17 @@ from detection.networks.squeeze_excite import SqueezeExcite
 
 
 class Stack(NamedTuple):
-    """Blocks one after the other, of b0; the first of them strides."""
+    """A sequence of blocks of b0; the first of them strides."""
 
     filters: int  # channels of their outputs
-    kernel: int  # side of the depthwise kernels
+    kernel: int  # size of the depthwise kernels
     repeats: int
     expansion: int
     stride: int
 
 
 class Version(NamedTuple):
-    """What is scaled, and the images of ImageNet that it was scaled for."""
+    """The scaling of a version, with the ImageNet image size and dropout that it was trained with."""
 
     width: float
     depth: float
@@ -69,20 +71,19 @@ VERSIONS = (
     Version(2.0, 3.1, 600, 0.5),
 )
 STEM_DEPTH, TOP_DEPTH, NUM_LOGITS = 32, 1280, 1000
-SQUEEZE = 0.25  # channels of a squeezed map, as a share of those of the block's input
-# The share of images whose residual is dropped rises by so much from block to block. The model garden divides by the
-# number of blocks of b0 in every version, so that larger ones drop more than 0.2 in their last blocks.
+SQUEEZE = 0.25  # channels of a squeezed map, as a fraction of those of the block's input
+# Increment of the drop rate (the fraction of images whose residual is dropped) from block to block. The model garden
+# divides by the number of blocks of b0 for all versions, so that larger ones exceed 0.2 in their last blocks.
 DROP_STEP = 0.2 / sum(stack.repeats for stack in STACKS)
 
 
 def scope(version: int) -> str:
-    """The name of the network in checkpoints."""
+    """Returns the name of the network in checkpoints."""
     return f"efficientnet-b{version}"
 
 
 def training_defaults() -> Hyperparams:
-    """What the model garden trains the network with; used unless a config overrides the base network's
-    hyperparameters."""
+    """Returns the hyperparameters that the model garden trains the network with, the default for base networks."""
     return Hyperparams(
         initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal"),
         regularizer=l2_penalty(0.00001),
@@ -93,22 +94,28 @@ def training_defaults() -> Hyperparams:
 
 
 def depth_rule(version: int, multiplier: float = 1.0) -> DepthRule:
-    """depth of b0 -> that of a version, a multiple of eight, thinned by `multiplier` (which nobody published)."""
+    """Returns the rule channels of b0 -> channels of a version, a multiple of eight.
+
+    Args:
+        version: 0 to 7.
+        multiplier: additional depth multiplier, for which there are no published checkpoints.
+    """
     return lambda depth: divisible(depth * VERSIONS[version].width * multiplier)
 
 
 class InvertedResidual(keras.layers.Layer):
-    """The block above. float32 [B, h, w, inputs] -> float32 [B, ceil(h / stride), ceil(w / stride), filters].
+    """An inverted residual with squeeze and excitation (see the module docstring).
 
     Args:
-        name: of the block.
-        inputs, filters: channels of the input and of the output.
-        stack: which the block belongs to; with expansion 1 there is no `expand`.
-        stride: of the depthwise convolution.
-        hyperparams: of every convolution; `project` has no activation.
-        drop_rate: share of the images whose residual is dropped in training where it is added to its input
-            (stochastic depth, Huang et al. 2016); those of the others are scaled up.
-        generator: draws them.
+        name: name of the block.
+        inputs: channels of the input.
+        filters: channels of the output.
+        stack: the stack that the block belongs to; with expansion 1 there is no `expand`.
+        stride: stride of the depthwise convolution.
+        hyperparams: hyperparameters of every convolution; `project` has no activation.
+        drop_rate: fraction of the images whose residual is dropped in training, in blocks that add their input
+            (stochastic depth, Huang et al. 2016); the residuals of the others are scaled up.
+        generator: random generator for the dropped images.
     """
 
     def __init__(
@@ -134,9 +141,10 @@ class InvertedResidual(keras.layers.Layer):
         self.drop_rate, self.generator = drop_rate, generator
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The convolutions build themselves when first called, inside this layer's scope."""
+        """Does nothing: the convolutions are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """float32 [B, h, w, inputs] -> float32 [B, ceil(h / stride), ceil(w / stride), filters]."""
         y = x
         for part in self.parts:
             y = part(y, training=training)
@@ -153,14 +161,14 @@ def _(layer: InvertedResidual) -> Iterator[KerasLayer]:
 
 
 def blocks(version: int, hyperparams: Hyperparams, depth: DepthRule) -> tuple[keras.layers.Layer, ...]:
-    """`stem` and the inverted residuals; the last map has stride 32.
+    """Returns `stem` and the inverted residuals; the last map has stride 32.
 
     Args:
         version: 0 to 7.
-        hyperparams: of every convolution.
+        hyperparams: hyperparameters of every convolution.
         depth: `depth_rule` of the version.
     """
-    generator = keras.random.SeedGenerator()  # one for all: its state is a variable
+    generator = keras.random.SeedGenerator()  # one for all blocks, since its state is a variable
     inputs = depth(STEM_DEPTH)
     layers: list[keras.layers.Layer] = [Conv("stem", inputs, 3, hyperparams, stride=2)]
     for number, stack in enumerate(STACKS):
@@ -174,7 +182,13 @@ def blocks(version: int, hyperparams: Hyperparams, depth: DepthRule) -> tuple[ke
 
 
 def top(hyperparams: Hyperparams, depth: DepthRule, num_logits: int = NUM_LOGITS) -> tuple[keras.layers.Layer, ...]:
-    """What makes a classifier of the blocks, but for dropout: `top`, mean, `logits`. Arguments as of `blocks`."""
+    """Returns the head of the classifier without dropout: `top`, mean, `logits`.
+
+    Args:
+        hyperparams: hyperparameters of `top`.
+        depth: `depth_rule` of the version.
+        num_logits: number of logits.
+    """
     initializer = keras.initializers.VarianceScaling(1 / 3, "fan_out", "uniform")
     return (
         Conv("top", depth(TOP_DEPTH), 1, hyperparams),

@@ -1,8 +1,7 @@
-"""The fully connected layers of the networks of 2012 to 2014, held as convolutions, as tf-slim does: fc6 and fc7 with
-dropout behind each, and fc8.
+"""The fully connected layers fc6, fc7 and fc8 of AlexNet and VGG, as convolutions, as in tf-slim.
 
-A kernel that covers its whole input gives one cell, and a detector that slides the same weights over a larger map gives
-a map.
+fc6 and fc7 have dropout behind them. A kernel that covers its whole input gives one cell; on a larger map, the same
+weights give a map.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ DROPOUT_KEEP = 0.5
 
 
 class FullyConnected(Conv):
-    """A `Conv` that is one matrix product where its kernel covers its whole input.
+    """A `Conv` that is computed as one matrix product where its kernel covers its whole input.
 
-    On a CPU, TensorFlow's convolution of 300 crops to a cell each takes 1.3 (fc6 of VGG16) to 10 times (fc7) as long,
+    On a CPU, TensorFlow's convolution of 300 crops to one cell each takes 1.3 (fc6 of VGG16) to 10 times (fc7) as long,
     with gradients 1.6 to 12 times.
     """
 
@@ -36,15 +35,15 @@ class FullyConnected(Conv):
 def tail(
     kernel: int, depths: tuple[int, int], hyperparams: Hyperparams, depth: DepthRule, whole_map: bool = False
 ) -> tuple[keras.layers.Layer, ...]:
-    """`fc6`, `dropout6`, `fc7`, `dropout7`.
+    """Returns `fc6`, `dropout6`, `fc7` and `dropout7`.
 
     Args:
-        kernel: side of fc6's kernel, which is that of the crops (or of the classifier's last map).
-        depths: of fc6 and fc7 at depth multiplier 1.
-        hyperparams: of both.
-        depth: a table depth -> number of channels.
-        whole_map: fc6 slides over the map with a border of zeros, and the map keeps its size (R-FCN); else a crop of
-            `kernel` cells becomes one.
+        kernel: kernel size of fc6, which is the size of crops (or of the classifier's last map), in cells.
+        depths: channels of fc6 and fc7 at depth multiplier 1.
+        hyperparams: hyperparameters of both.
+        depth: channels at depth multiplier 1 -> number of channels.
+        whole_map: whether fc6 is applied to a whole map, padded SAME so that it keeps its size (R-FCN); otherwise a
+            crop of `kernel` cells a side becomes one cell.
     """
     return (
         FullyConnected("fc6", depth(depths[0]), kernel, hyperparams, padding="SAME" if whole_map else "VALID"),
@@ -55,5 +54,5 @@ def tail(
 
 
 def logits(num_logits: int, hyperparams: Hyperparams) -> FullyConnected:
-    """`fc8`, linear."""
+    """Returns `fc8`, which has no activation."""
     return FullyConnected("fc8", num_logits, 1, hyperparams.linear(), padding="VALID")

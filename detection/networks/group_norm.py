@@ -2,7 +2,8 @@
 
     y = (x - mean) / sqrt(variance + epsilon) * gamma + beta
 
-with mean and variance over one image's cells and one group of its channels, so that a batch of one is like any other.
+with mean and variance over all cells of one image and one group of its channels, so that results do not depend on the
+batch size.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from detection.networks.hyperparams import GroupNormSettings
 
 
 class GroupNorm(keras.layers.Layer):
-    """Group normalisation: each image's channels in groups, each with its own mean and variance, whatever the batch.
+    """Group normalisation: each group of channels of each image has its own mean and variance.
 
-    Args of call: x float32 [B, h, w, c].
+    Args:
+        settings: number of groups and epsilon.
     """
 
     def __init__(self, settings: GroupNormSettings) -> None:
@@ -24,6 +26,11 @@ class GroupNorm(keras.layers.Layer):
         self.settings = settings
 
     def build(self, shape: tuple[int | None, ...]) -> None:
+        """Creates gamma and beta.
+
+        Raises:
+            ValueError: the number of channels is not a multiple of the number of groups.
+        """
         groups, channels = self.settings.groups, shape[-1]
         if channels % groups:
             raise ValueError(
@@ -34,6 +41,7 @@ class GroupNorm(keras.layers.Layer):
         self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros")
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
+        """float32 [B, h, w, c] -> the same shape."""
         shape, groups = tf.shape(x), self.settings.groups
         parts = tf.reshape(x, tf.concat([shape[:3], [groups, x.shape[-1] // groups]], axis=0))
         mean, variance = tf.nn.moments(parts, [1, 2, 4], keepdims=True)

@@ -1,12 +1,14 @@
-"""Stacked hourglass networks (Newell et al. 2016), as Law and Deng 2018 ("CornerNet", section 3.5) changed them:
-residuals of two 3x3 convolutions, halved by stride instead of pooling.
+"""Stacked hourglass networks (Newell et al. 2016), as modified in CornerNet (Law and Deng 2018, section 3.5).
+
+Residuals have two 3x3 convolutions, and maps are halved by strides instead of pooling.
 
     stage_d(x) = residuals(x) + up(decode(inner(down(x)))),   inner = stage_d-1, or residuals in the middle
     network:     x_0 = stem(x) at stride 4;   o_i = output_i(hourglass_i(x_i)),
                  x_i+1 = residual(relu(a_i(x_i) + b_i(o_i)))
 
-residuals keep the size, down halves it in its first residual, up repeats pixels. Every hourglass has an output, all of
-them are supervised and the last one is decoded. Names are ours, keys those of the TF Object Detection API.
+residuals keep the size, down halves it in its first residual, up repeats pixels. Every hourglass has an output; all of
+them are supervised, and detections use the last one. Names are specific to this project; keys in object-based
+checkpoints are those of the TF Object Detection API.
 """
 
 from __future__ import annotations
@@ -28,13 +30,13 @@ Keys = dict[str, keras.Variable]
 
 @dataclasses.dataclass(frozen=True)
 class Design:
-    """How many residuals and channels each stage has; the last entry is the middle.
+    """Numbers of residuals and channels of each stage; the last entry is the innermost stage.
 
     Attributes:
         stem: channels of the first convolution.
         depths: channels of each stage.
-        residuals: of each stage.
-        hourglasses: how many stand behind each other.
+        residuals: number of residuals of each stage.
+        hourglasses: number of stacked hourglasses.
     """
 
     stem: int
@@ -44,7 +46,7 @@ class Design:
 
     @property
     def multiple(self) -> int:
-        """What sides of the image must be a multiple of, pixels: halves are whole down to the middle."""
+        """Image height and width must be multiples of this, pixels, so that the innermost stage has whole cells."""
         return STEM_STRIDE << (len(self.depths) - 1)
 
 
@@ -52,7 +54,7 @@ def _single(channels: int, factors: tuple[int, ...], residuals: tuple[int, ...])
     return Design(channels, tuple(channels * factor for factor in factors), residuals)
 
 
-# By the number of layers on the longest way through.
+# By the number of layers on the longest path through the network.
 DESIGNS: dict[int, Design] = {
     10: _single(32, (2, 2), (1, 1)),
     20: _single(48, (2, 2, 3), (1, 2, 2)),
@@ -64,7 +66,10 @@ DESIGNS: dict[int, Design] = {
 
 
 def training_defaults() -> Hyperparams:
-    """What the TF Object Detection API trains the network with. Keras's momentum is 0.1: averages follow at once."""
+    """Returns the hyperparameters that the TF Object Detection API trains the network with.
+
+    The decay of batch norm's moving averages is 0.1, so that they follow the last batches closely.
+    """
     return Hyperparams(
         initializer=keras.initializers.GlorotUniform(),
         activation=tf.nn.relu,
@@ -73,8 +78,15 @@ def training_defaults() -> Hyperparams:
 
 
 class Residual(keras.layers.Layer):
-    """relu(skip(x) + conv2(conv1(x))): float32 [B, h, w, c] -> [B, ceil(h / stride), ceil(w / stride), depth]; skip is
-    a convolution where it is asked for, otherwise x."""
+    """relu(skip(x) + conv2(conv1(x))).
+
+    Args:
+        name: name of the block.
+        depth: channels of the output.
+        hyperparams: hyperparameters of every convolution.
+        stride: stride of conv1 and skip.
+        skip: whether skip is a convolution; otherwise it is the identity.
+    """
 
     def __init__(self, name: str, depth: int, hyperparams: Hyperparams, stride: int = 1, skip: bool = False) -> None:
         super().__init__(name=name, autocast=False)
@@ -85,20 +97,28 @@ class Residual(keras.layers.Layer):
         self.activation = hyperparams.activation
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The convolutions build themselves when first called, inside this layer's scope."""
+        """Does nothing: the convolutions are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """float32 [B, h, w, c] -> float32 [B, ceil(h / stride), ceil(w / stride), depth]."""
         y = self.conv2(self.conv1(x, training=training), training=training)
         return self.activation(y + (x if self.skip is None else self.skip(x, training=training)))
 
     def object_keys(self) -> Keys:
-        """The variables by their place below the residual in an object-based checkpoint."""
+        """Returns the variables, keyed by their path below the residual in an object-based checkpoint."""
         skip = {} if self.skip is None else _below("skip", _conv_keys(self.skip))
         return {**_below("conv_block", _conv_keys(self.conv1)), **_conv_keys(self.conv2), **skip}
 
 
 class Stage(keras.layers.Layer):
-    """One stage with all that is inside it: float32 [B, h, w, c] -> the same shape; h and w are even at every stage."""
+    """A stage, including the stages inside it; its input must have an even height and width.
+
+    Args:
+        name: name of the stage.
+        depths: channels of this stage and of those inside it.
+        counts: number of residuals of this stage and of those inside it.
+        hyperparams: hyperparameters of every convolution.
+    """
 
     def __init__(self, name: str, depths: tuple[int, ...], counts: tuple[int, ...], hyperparams: Hyperparams) -> None:
         super().__init__(name=name, autocast=False)
@@ -113,14 +133,15 @@ class Stage(keras.layers.Layer):
         self.up = _residuals("up", depth, counts[0], hyperparams, before=lower)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """float32 [B, h, w, c] -> the same shape."""
         lower = self.inner(self.down(x, training=training), training=training)
         return self.around(x, training=training) + doubled(self.up(lower, training=training))
 
     def object_keys(self) -> Keys:
-        """The variables by their place below the stage in an object-based checkpoint."""
+        """Returns the variables, keyed by their path below the stage in an object-based checkpoint."""
         inner = _below("0", self.inner.object_keys()) if isinstance(self.inner, Stage) else _listed(self.inner)
         parts = {"encoder_block1": _listed(self.around), "encoder_block2": _listed(self.down), "inner_block": inner}
         parts["decoder_block"] = _listed(self.up)
@@ -128,13 +149,13 @@ class Stage(keras.layers.Layer):
 
 
 class Hourglass(keras.layers.Layer):
-    """The network: float32 [B, H, W, 3] -> one map of stride 4 an hourglass, float32 [B, H / 4, W / 4, depth] each.
+    """A network of stacked hourglasses.
 
     Args:
-        name: of the scope.
+        name: name of the network, its scope in checkpoints.
         design: one of `DESIGNS`.
-        hyperparams: of every convolution.
-        depth: a table depth -> number of channels.
+        hyperparams: hyperparameters of every convolution.
+        depth: channels at depth multiplier 1 -> number of channels.
     """
 
     def __init__(self, name: str, design: Design, hyperparams: Hyperparams, depth: DepthRule) -> None:
@@ -152,9 +173,10 @@ class Hourglass(keras.layers.Layer):
         self.activation = hyperparams.activation
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, ...]:
+        """Scaled images float32 [B, H, W, 3] -> one map per hourglass, float32 [B, H / 4, W / 4, depth] each."""
         x = self.stem_residual(self.stem(x, training=training), training=training)
         outputs: list[tf.Tensor] = []
         for number, (stage, convolve) in enumerate(zip(self.stages, self.outputs, strict=True)):
@@ -167,7 +189,7 @@ class Hourglass(keras.layers.Layer):
         return tuple(outputs)
 
     def object_keys(self) -> Keys:
-        """The variables by their place below the network in an object-based checkpoint."""
+        """Returns the variables, keyed by their path below the network in an object-based checkpoint."""
         parts = {"downsample_input/conv_block": _conv_keys(self.stem)}
         parts["downsample_input/residual_block"] = self.stem_residual.object_keys()
         parts |= {f"hourglass_network/{n}": stage.object_keys() for n, stage in enumerate(self.stages)}
@@ -184,7 +206,7 @@ class Hourglass(keras.layers.Layer):
 def _residuals(
     name: str, depth: int, count: int, hyperparams: Hyperparams, stride: int = 1, before: int | None = None
 ) -> Chain:
-    """`count` residuals, the first of which strides; with `before`, all but the last have so many channels."""
+    """Returns `count` residuals, the first of which strides; all but the last have `before` channels, if given."""
     before = before or depth
     made = [
         Residual(f"residual_{n}", before, hyperparams, stride if n == 0 else 1, skip=n == 0 and stride > 1)

@@ -1,5 +1,6 @@
-"""Inception-ResNet v2 (Szegedy et al. 2016, Figures 3, 15 to 19): Inception modules whose scaled outputs are added to
-their inputs.
+"""Inception-ResNet v2 (Szegedy et al. 2016, Figures 3, 15 to 19).
+
+Inception modules whose scaled outputs are added to their inputs:
 
     stem  ->  Mixed_5b  ->  Repeat: block35_1 ... 10  ->  Mixed_6a  ->  Repeat_1: block17_1 ... 20        (stride 16;
         "body")
@@ -9,7 +10,7 @@ their inputs.
     residual:  y = relu(x + scale * Conv2d_1x1(branches(x)))        scale 0.17, 0.10, 0.20; 1 and no relu in Block8
 
 Block names are tf-slim's, whose endpoint PreAuxLogits is the output of `Repeat_1`. The published classifier pads most
-of its strided layers VALID, so that its maps lose their border; aligned maps (SAME everywhere) are what detectors use.
+of its strided layers VALID, so that its maps lose their border; detectors use aligned maps (SAME everywhere).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ Step = tuple[str, int, int | tuple[int, int]]  # name, depth, kernel of a convol
 
 
 class Repeated(NamedTuple):
-    """A residual block and how often it is repeated."""
+    """A residual block and the number of its repetitions."""
 
     count: int
     scale: float
@@ -88,7 +89,7 @@ BLOCK8 = Repeated(
 
 
 def training_defaults() -> Hyperparams:
-    """What tf-slim trains the network with; used unless a config overrides the base network's hyperparameters."""
+    """Returns the hyperparameters that tf-slim trains the network with, the default for base networks."""
     return Hyperparams(
         initializer=keras.initializers.GlorotUniform(),
         regularizer=l2_penalty(0.00004),
@@ -99,19 +100,31 @@ def training_defaults() -> Hyperparams:
 
 
 class ScaledConv(Conv):
-    """1x1 convolution with biases, its result times `scale`. The factor is on the weights, few beside the map; in a
-    graph of constants it is gone."""
+    """1x1 convolution with biases, whose output is multiplied by `scale`.
+
+    The factor is applied to the weights, which are few compared with the map; in a frozen graph it is folded away.
+    """
 
     def __init__(self, name: str, filters: int, hyperparams: Hyperparams, scale: float) -> None:
         super().__init__(name, filters, 1, hyperparams.linear())
         self.scale = scale
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """float32 [B, h, w, in] -> float32 [B, h, w, filters]."""
         return tf.nn.bias_add(self._convolve(x, self.kernel * self.scale, self.padding), self.bias * self.scale)
 
 
 class InceptionResidual(keras.layers.Layer):
-    """y = activation(x + scale * projection(branches(x))): float32 [B, h, w, c] -> the same shape."""
+    """y = activation(x + scale * projection(branches(x))).
+
+    Args:
+        name: name of the block.
+        branches: layers whose outputs are concatenated.
+        channels: channels of the input and the output.
+        scale: factor of the residual.
+        hyperparams: hyperparameters of the projection, which has biases, and the activation.
+        activates: whether the activation is applied to the sum.
+    """
 
     def __init__(
         self,
@@ -128,9 +141,10 @@ class InceptionResidual(keras.layers.Layer):
         self.activation = hyperparams.activation if activates else None
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The branches build themselves when first called, inside this layer's scope."""
+        """Does nothing: the branches are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """float32 [B, h, w, c] -> the same shape."""
         joined = tf.concat([branch(x, training=training) for branch in self.branches], axis=3)
         total = x + self.projection(joined, training=training)
         return total if self.activation is None else self.activation(total)
@@ -143,14 +157,14 @@ def _(layer: InceptionResidual) -> Iterator[KerasLayer]:
 
 
 class AtrousMaxPool(keras.layers.Layer):
-    """Largest value of the 3x3 pixels of the map that lie `rate` apart around every pixel: first down the columns, then
-    along the rows."""
+    """Max pool of stride 1 over 3x3 pixels that lie `rate` apart, computed first along columns, then along rows."""
 
     def __init__(self, name: str, rate: int) -> None:
         super().__init__(name=name, autocast=False)
         self.rate = rate
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """float32 [B, h, w, c] -> the same shape."""
         border = (self.rate, self.rate)
         x = tf.pad(x, [(0, 0), border, border, (0, 0)], constant_values=x.dtype.min)
         x = tf.maximum(tf.maximum(x[:, : -2 * self.rate], x[:, self.rate : -self.rate]), x[:, 2 * self.rate :])
@@ -160,19 +174,21 @@ class AtrousMaxPool(keras.layers.Layer):
 
 
 class GlobalMean(keras.layers.Layer):
-    """Mean over height and width: float32 [B, h, w, c] -> float32 [B, c]."""
+    """Mean over height and width."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """float32 [B, h, w, c] -> float32 [B, c]."""
         return tf.reduce_mean(x, axis=[1, 2])
 
 
 def blocks(hyperparams: Hyperparams, depth: DepthRule, aligned: bool = False) -> tuple[keras.layers.Layer, ...]:
-    """The 15 blocks up to and including `Conv2d_7b_1x1`, stride 32.
+    """Returns the 15 blocks up to and including `Conv2d_7b_1x1` (stride 32).
 
     Args:
-        hyperparams: of every convolution; residual projections have biases instead of their batch norm and activation.
-        depth: a table depth -> number of channels (`depth_rule`).
-        aligned: pad SAME everywhere; otherwise as the published classifier.
+        hyperparams: hyperparameters of every convolution; projections of residuals have biases instead of batch norm
+            and activation.
+        depth: channels at depth multiplier 1 -> number of channels (`depth_rule`).
+        aligned: whether to pad SAME everywhere; otherwise padding is that of the published classifier.
     """
     return (*body(hyperparams, depth, aligned), *tail(hyperparams, depth, aligned))
 
@@ -180,11 +196,13 @@ def blocks(hyperparams: Hyperparams, depth: DepthRule, aligned: bool = False) ->
 def body(
     hyperparams: Hyperparams, depth: DepthRule, aligned: bool = True, output_stride: int = 16
 ) -> tuple[keras.layers.Layer, ...]:
-    """The blocks up to and including `Repeat_1`.
+    """Returns the blocks up to and including `Repeat_1`.
 
     Args:
-        hyperparams, depth, aligned: as in `blocks`.
-        output_stride: of the last map, pixels: 16, or 8 by atrous convolutions in `Repeat_1`.
+        hyperparams: see `blocks`.
+        depth: see `blocks`.
+        aligned: see `blocks`.
+        output_stride: stride of the last map, pixels: 16, or 8 with atrous convolutions in `Repeat_1`.
 
     Raises:
         ValueError: another output stride.
@@ -209,13 +227,15 @@ def tail(
     repeat: str = "Repeat_2",
     dense_from: int | None = None,
 ) -> tuple[keras.layers.Layer, ...]:
-    """The blocks behind `Repeat_1`, which halve its map.
+    """Returns the blocks behind `Repeat_1`, which halve its map.
 
     Args:
-        hyperparams, depth, aligned: as in `blocks`.
-        repeat: name of the repeated block8; a tail that stands alone is called `Repeat` in the reference's checkpoints.
-        dense_from: the size of the map is kept instead, by atrous convolutions that assume `Repeat_1` at this output
-            stride, 16 or 8. Then maps are aligned in any case.
+        hyperparams: see `blocks`.
+        depth: see `blocks`.
+        aligned: see `blocks`.
+        repeat: name of the repeated block8; in a tail on its own it is `Repeat` in the reference's checkpoints.
+        dense_from: if given, the map keeps its size, with atrous convolutions for a `Repeat_1` of this output stride,
+            16 or 8; maps are then always aligned.
     """
     make = _Modules(hyperparams, depth, "SAME" if aligned or dense_from else "VALID")
     stride, rate, rate_behind = (1, 16 // dense_from, 32 // dense_from) if dense_from else (2, 1, 1)
@@ -228,7 +248,7 @@ def tail(
 
 
 class _Modules:
-    """Rows of the tables above -> layers."""
+    """Builds the layers for rows of the tables above."""
 
     def __init__(self, hyperparams: Hyperparams, depth: DepthRule, padding: str) -> None:
         self.hyper, self.depth, self.padding = hyperparams, depth, padding
@@ -246,7 +266,7 @@ class _Modules:
         )
 
     def stem(self) -> tuple[keras.layers.Layer, ...]:
-        """Stride 8, 192 channels."""
+        """Returns the stem: stride 8, 192 channels."""
         return (
             self._conv(("Conv2d_1a_3x3", 32, 3), stride=2, padding=self.padding),
             self._conv(("Conv2d_2a_3x3", 32, 3), padding=self.padding),
@@ -258,13 +278,13 @@ class _Modules:
         )
 
     def mixed_5b(self) -> Branches:
-        """Four branches of stride 1."""
+        """Returns `Mixed_5b`: four branches of stride 1."""
         branches = [[self._conv(step) for step in branch] for branch in MIXED_5B]
         branches[-1].insert(0, AvgPool("AvgPool_0a_3x3", 3, 1))
         return Branches("Mixed_5b", tuple(Chain(f"Branch_{i}", tuple(layers)) for i, layers in enumerate(branches)))
 
     def reduction(self, name: str, branches: tuple[tuple[Step, ...], ...], stride: int, rate: int = 1) -> Branches:
-        """Branches whose last layers stride."""
+        """Returns a module whose branches end in strided layers."""
         layers = [
             [self._conv(step, rate=rate) for step in steps] + [self._conv(last, stride, rate, self.padding)]
             for *steps, last in branches
@@ -277,7 +297,7 @@ class _Modules:
     def residual(
         self, name: str, block: Repeated, channels: int, rate: int, activates: bool = True
     ) -> InceptionResidual:
-        """One residual block of `channels` in and out."""
+        """Returns one residual block with `channels` channels in its input and output."""
         branches = tuple(
             Chain(f"Branch_{i}", tuple(self._conv(step, rate=rate) for step in branch))
             for i, branch in enumerate(block.branches)
@@ -285,15 +305,14 @@ class _Modules:
         return InceptionResidual(name, branches, channels, block.scale, self.hyper, activates)
 
     def repeated(self, name: str, block_name: str, block: Repeated, channels: int, rate: int = 1) -> Chain:
-        """`block.count` residual blocks."""
+        """Returns `block.count` residual blocks."""
         return Chain(
             name, tuple(self.residual(f"{block_name}_{i}", block, channels, rate) for i in range(1, block.count + 1))
         )
 
 
 def _classifier(num_logits: int, depth_multiplier: float = 1.0) -> Classifier:
-    """With the second classifier on `Repeat_1` that the network had while it was trained, which fits images of 299
-    pixels only."""
+    """Returns a classifier with the auxiliary classifier on `Repeat_1`, which works for images of 299 pixels only."""
     hyper, depth = training_defaults(), depth_rule(depth_multiplier, MIN_DEPTH)
     auxiliary = (
         AvgPool("Conv2d_1a_3x3", 5, 3, "VALID"),

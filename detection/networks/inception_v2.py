@@ -1,11 +1,12 @@
-"""Inception v2 (Ioffe and Szegedy 2015, "Batch Normalization", Figure 5; as tf-slim has it): a separable stem, then ten
-Inception modules.
+"""Inception v2 (Ioffe and Szegedy 2015, "Batch Normalization", Figure 5), as in tf-slim.
+
+A stem that starts with a separable convolution, then ten Inception modules:
 
     stem (stride 4)  ->  3b 3c (8)  ->  4a ... 4e (16)  ->  5a 5b 5c (32)
 
-A module joins four branches (1x1; 1x1, 3x3; 1x1, 3x3, 3x3; pool, 1x1); 4a and 5a halve the map with strided 3x3
-convolutions and a pool instead. Block names are tf-slim's endpoints. Everything is padded SAME, so a map has ceil(size
-/ stride) cells a side.
+A module concatenates four branches (1x1; 1x1, 3x3; 1x1, 3x3, 3x3; pool, 1x1); 4a and 5a halve the map with strided 3x3
+convolutions and a pool instead. Block names are tf-slim's endpoints. All layers are padded SAME, so a map has ceil(size
+/ stride) rows and columns.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_pe
 from detection.networks.layers import Conv, SeparableConv
 
 SCOPE = "InceptionV2"
-# Depths of (1x1), (1x1, 3x3), (1x1, 3x3, 3x3) and of the 1x1 behind the pool.
+# Channels of (1x1), (1x1, 3x3), (1x1, 3x3, 3x3) and of the 1x1 behind the pool.
 MODULES = {
     "Mixed_3b": (64, (64, 64), (64, 96), 32),
     "Mixed_3c": (64, (64, 96), (64, 96), 64),
@@ -38,12 +39,12 @@ MODULES = {
 MAX_POOLED = ("Mixed_5c",)  # the others' fourth branch starts with an average
 DROPOUT_KEEP = 0.8
 MIN_DEPTH = 16  # of classifiers
-# Standard deviations of the layers that tf-slim draws from a truncated normal whatever the scope's initialiser is.
+# Standard deviations of layers that tf-slim initialises from a truncated normal, whatever the scope's initialiser is.
 STEM_STDDEV, BEFORE_3X3_STDDEV, AFTER_POOL_STDDEV = 1.0, 0.09, 0.1
 
 
 def training_defaults() -> Hyperparams:
-    """What tf-slim trains the network with; used unless a config overrides the base network's hyperparameters."""
+    """Returns the hyperparameters that tf-slim trains the network with, the default for base networks."""
     return Hyperparams(
         initializer=keras.initializers.VarianceScaling(2.0, "fan_in", "truncated_normal"),
         regularizer=l2_penalty(0.00004),
@@ -52,19 +53,19 @@ def training_defaults() -> Hyperparams:
 
 
 def blocks(hyperparams: Hyperparams, depth: DepthRule, plain_stem: bool = False) -> tuple[keras.layers.Layer, ...]:
-    """The 15 blocks up to and including `Mixed_5c` (stride 32).
+    """Returns the 15 blocks up to and including `Mixed_5c` (stride 32).
 
     Args:
-        hyperparams: of every convolution; initialisers that tf-slim fixes per layer stay.
-        depth: a table depth -> number of channels (`depth_rule`).
-        plain_stem: the separable stem has biases, and neither batch norm nor penalty, as in the ImageNet checkpoint
-            (tf-slim's own scope does not reach separable convolutions); otherwise it is made like all others, as the
-            reference's detectors have it.
+        hyperparams: hyperparameters of every convolution, except for initialisers that tf-slim fixes per layer.
+        depth: channels at depth multiplier 1 -> number of channels (`depth_rule`).
+        plain_stem: whether the separable convolution has biases, but neither batch norm nor regularisation, as in the
+            ImageNet checkpoint (tf-slim's arg scope does not apply to separable convolutions); otherwise it has
+            `hyperparams`, as in the reference's detectors.
     """
     stem = dataclasses.replace(_drawn(hyperparams, STEM_STDDEV), regularize_depthwise=True)
     if plain_stem:
         stem = dataclasses.replace(stem, batch_norm=None, regularizer=None)
-    multiplier = max(min(depth(64) // 3, 8), 1)  # at most as many channels between the two convolutions as behind them
+    multiplier = max(min(depth(64) // 3, 8), 1)  # the depthwise convolution has at most depth(64) channels
     make = _Modules(hyperparams, depth)
     return (
         SeparableConv("Conv2d_1a_7x7", depth(64), 7, multiplier, stem, stride=2),
@@ -81,20 +82,20 @@ def _drawn(hyperparams: Hyperparams, stddev: float) -> Hyperparams:
 
 
 class _Modules:
-    """Rows of `MODULES` -> layers."""
+    """Builds the layers for rows of `MODULES`."""
 
     def __init__(self, hyperparams: Hyperparams, depth: DepthRule) -> None:
         self.hyper, self.depth = hyperparams, depth
 
     def _reduce(self, filters: int) -> Conv:
-        """The 1x1 convolution in front of 3x3 ones."""
+        """Returns the 1x1 convolution in front of 3x3 ones."""
         return Conv("Conv2d_0a_1x1", self.depth(filters), 1, _drawn(self.hyper, BEFORE_3X3_STDDEV))
 
     def _conv3(self, name: str, filters: int, stride: int = 1) -> Conv:
         return Conv(name, self.depth(filters), 3, self.hyper, stride=stride)
 
     def module(self, name: str, row: tuple) -> Branches:
-        """Four branches of stride 1."""
+        """Returns a module: four branches of stride 1."""
         single, (reduce_1, once), (reduce_2, twice), pooled = row
         pool = MaxPool("MaxPool_0a_3x3", 3, 1) if name in MAX_POOLED else AvgPool("AvgPool_0a_3x3", 3, 1)
         after_pool = Conv("Conv2d_0b_1x1", self.depth(pooled), 1, _drawn(self.hyper, AFTER_POOL_STDDEV))
@@ -107,7 +108,7 @@ class _Modules:
         return Branches(name, tuple(Chain(f"Branch_{i}", layers) for i, layers in enumerate(branches)))
 
     def reduction(self, name: str, row: tuple) -> Branches:
-        """Three branches of stride 2."""
+        """Returns a module that halves the map: three branches of stride 2."""
         (reduce_0, once), (reduce_1, twice) = row
         branches = (
             (self._reduce(reduce_0), self._conv3("Conv2d_1a_3x3", once, stride=2)),

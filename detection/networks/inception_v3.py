@@ -1,15 +1,16 @@
-"""Inception v3 (Szegedy et al. 2016, "Rethinking the Inception Architecture", Table 1; as tf-slim has it): a stem of
-five convolutions, then eleven Inception modules.
+"""Inception v3 (Szegedy et al. 2016, "Rethinking the Inception Architecture", Table 1), as in tf-slim.
+
+A stem of five convolutions, then eleven Inception modules:
 
     stem (stride 8)  ->  5b 5c 5d (8)  ->  6a ... 6e (16)  ->  7a 7b 7c (32)
 
 5b to 5d are the paper's Figure 5 (with one 5x5), 6b to 6e its Figure 6 with 1x7 and 7x1 convolutions, 7b and 7c its
-Figure 7; 6a and 7a halve the map (Figure 10). Block names are tf-slim's endpoints, and so are the names inside, whims
-included: in 6a two layers called `1a_1x1` are 3x3.
+Figure 7; 6a and 7a halve the map (Figure 10). Block names are tf-slim's endpoints; names inside the blocks are
+tf-slim's too, including irregular ones: in 6a two layers called `1a_1x1` are 3x3.
 
-The ImageNet network convolves its stem and its strided layers without padding: maps have 35, 17 and 8 cells a side at
-299 pixels, and a border of the image has no cell of its own. Padded SAME instead, a map of stride s has ceil(size / s)
-cells that lie evenly over the image, as anchors and crops assume; the weights are the same.
+In the ImageNet network, the stem and the strided layers are padded VALID: for 299 pixels, maps have 35, 17 and 8 cells
+a side, and the border of the image has no cells. Padded SAME instead, a map of stride s has ceil(size / s) cells a side
+that cover the image evenly, as anchors and crops assume; the weights are the same.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_pe
 from detection.networks.layers import Conv
 
 SCOPE = "InceptionV3"
-AFTER_POOL_5 = {"Mixed_5b": 32, "Mixed_5c": 64, "Mixed_5d": 64}  # depth of the 1x1 convolution behind the pool
+AFTER_POOL_5 = {"Mixed_5b": 32, "Mixed_5c": 64, "Mixed_5d": 64}  # channels of the 1x1 convolution behind the pool
 INNER_6 = {
     "Mixed_6b": 128,
     "Mixed_6c": 160,
     "Mixed_6d": 160,
     "Mixed_6e": 192,
 }  # depth between the 1x7 and 7x1 convolutions
-# Names in the second branch, which tf-slim chose differently from module to module.
+# Names in the second branch, which in tf-slim differ from module to module.
 SECOND_5 = {"Mixed_5c": ("Conv2d_0b_1x1", "Conv_1_0c_5x5")}
 SECOND_7 = {"Mixed_7b": "Conv2d_0b_3x1", "Mixed_7c": "Conv2d_0c_3x1"}
 DROPOUT_KEEP = 0.8
@@ -42,7 +43,7 @@ MIN_DEPTH = 16  # of classifiers
 
 
 def training_defaults() -> Hyperparams:
-    """What tf-slim trains the network with; used unless a config overrides the base network's hyperparameters."""
+    """Returns the hyperparameters that tf-slim trains the network with, the default for base networks."""
     return Hyperparams(
         initializer=keras.initializers.VarianceScaling(2.0, "fan_in", "truncated_normal"),
         regularizer=l2_penalty(0.00004),
@@ -51,13 +52,13 @@ def training_defaults() -> Hyperparams:
 
 
 def blocks(hyperparams: Hyperparams, depth: DepthRule, padding: str = "VALID") -> tuple[keras.layers.Layer, ...]:
-    """The 18 blocks up to and including `Mixed_7c` (stride 32).
+    """Returns the 18 blocks up to and including `Mixed_7c` (stride 32).
 
     Args:
-        hyperparams: of every convolution.
-        depth: a table depth -> number of channels (`depth_rule`).
-        padding: of the stem and the strided layers: VALID as on ImageNet, or SAME for maps that are aligned with the
-            image.
+        hyperparams: hyperparameters of every convolution.
+        depth: channels at depth multiplier 1 -> number of channels (`depth_rule`).
+        padding: padding of the stem and the strided layers: VALID as in the classifier, or SAME for maps that are
+            aligned with the image.
     """
     make = _Modules(hyperparams, depth, padding)
     return (
@@ -77,7 +78,7 @@ def blocks(hyperparams: Hyperparams, depth: DepthRule, padding: str = "VALID") -
 
 
 class _Modules:
-    """The five kinds of module; `strided` is the padding of those that halve the map."""
+    """Builds the five kinds of modules; `strided` is the padding of those that halve the map."""
 
     def __init__(self, hyperparams: Hyperparams, depth: DepthRule, strided: str) -> None:
         self.hyper, self.depth, self.strided = hyperparams, depth, strided
@@ -97,8 +98,10 @@ class _Modules:
         return (MaxPool("MaxPool_1a_3x3", 3, 2, self.strided),)
 
     def _sevens(self, inner: int, names: tuple[str, ...], last: int) -> tuple[Conv, ...]:
-        """A 1x1 convolution, then 1x7 and 7x1 ones as the ends of their names say; all have depth `inner` but the
-        last."""
+        """Returns a 1x1 convolution, then 1x7 and 7x1 ones, whose names end with their kernel size.
+
+        All have `inner` channels except the last one.
+        """
         depths = (*[inner] * (len(names) - 1), last)
         shapes = {"1x7": (1, 7), "7x1": (7, 1)}
         convolutions = (
@@ -157,8 +160,7 @@ class _Modules:
 
 
 class _Forked(keras.layers.Layer):
-    """Layers one after the other, but the last two side by side, their outputs joined along the channels; all under one
-    name."""
+    """A chain of layers that ends in two parallel layers, whose outputs are concatenated along the channels."""
 
     def __init__(
         self, name: str, trunk: tuple[keras.layers.Layer, ...], tines: tuple[keras.layers.Layer, keras.layers.Layer]
@@ -166,8 +168,13 @@ class _Forked(keras.layers.Layer):
         super().__init__(name=name, autocast=False)
         self.trunk, self.tines = tuple(trunk), tuple(tines)
 
+    @property
+    def parts(self) -> tuple[keras.layers.Layer | tuple[keras.layers.Layer, ...], ...]:
+        """For the order of layers in Keras."""
+        return (*self.trunk, self.tines)
+
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         for layer in self.trunk:
@@ -176,7 +183,7 @@ class _Forked(keras.layers.Layer):
 
 
 def _branches(name: str, *branches: tuple[keras.layers.Layer, ...] | keras.layers.Layer) -> Branches:
-    """Every branch a chain `Branch_<i>` of the layers given, or a layer of that name as it is."""
+    """Returns a module; a branch given as a tuple of layers becomes a chain `Branch_<i>`, a single layer is kept."""
     chains = (
         Chain(f"Branch_{i}", branch) if isinstance(branch, tuple) else branch for i, branch in enumerate(branches)
     )
@@ -184,8 +191,7 @@ def _branches(name: str, *branches: tuple[keras.layers.Layer, ...] | keras.layer
 
 
 def _auxiliary(hyperparams: Hyperparams, depth: DepthRule, num_logits: int) -> Chain:
-    """The second classifier that the network had on `Mixed_6e` while it was trained (section 4); fits images of 299
-    pixels only."""
+    """Returns the auxiliary classifier on `Mixed_6e` (section 4), which works for images of 299 pixels only."""
     wide, last = (
         dataclasses.replace(hyperparams, initializer=keras.initializers.TruncatedNormal(stddev=stddev))
         for stddev in (0.01, 0.001)

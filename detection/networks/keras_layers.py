@@ -1,8 +1,7 @@
-"""Our layers as Keras divides them: which variables one Keras layer would hold, and in which order a functional Keras
-model counts them.
+"""The Keras layers that correspond to this project's layers, for keys of object-based (TensorFlow 2) checkpoints.
 
-Object-based (TensorFlow 2) checkpoints call the variables of a functional model `layer_with_weights-<n>/<attribute>`, n
-counting the layers that have variables. A convolution and its batch norm are one layer here and two there.
+In these checkpoints the variables of a functional Keras model are `layer_with_weights-<n>/<attribute>`, where n counts
+the layers that have variables. A convolution and its batch norm are one layer here and two layers there.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import keras
 
 from detection.networks.blocks import Branches, Chain
 from detection.networks.dense import CropDense, Dense
+from detection.networks.group_norm import GroupNorm
 from detection.networks.layers import BatchNorm, Conv, DepthwiseConv, SeparableConv, TransposedConv
 
 KerasLayer = dict[str, keras.Variable]  # by the name of the attribute that holds it
@@ -21,12 +21,12 @@ KerasLayer = dict[str, keras.Variable]  # by the name of the attribute that hold
 
 @functools.singledispatch
 def keras_layers(layer: keras.layers.Layer) -> Iterator[KerasLayer]:
-    """The Keras layers with variables that a built `layer` is, in the order in which a functional model counts them.
+    """Yields the Keras layers with variables that correspond to a built `layer`, in the order of a functional model.
 
-    A layer whose parts do not simply follow each other registers its own order.
+    A layer whose parts are not a simple sequence registers its own order.
 
     Raises:
-        TypeError: it has variables, and nobody has said what Keras would make of it.
+        TypeError: the layer has variables, and no corresponding Keras layers are registered.
     """
     if layer.weights:
         raise TypeError(f"{type(layer).__name__} {layer.name}: its form in Keras is not known")
@@ -34,7 +34,7 @@ def keras_layers(layer: keras.layers.Layer) -> Iterator[KerasLayer]:
 
 
 def layers_of(parts: Iterable[keras.layers.Layer]) -> Iterator[KerasLayer]:
-    """Of layers that follow each other."""
+    """Yields the Keras layers of a sequence of layers."""
     for part in parts:
         yield from keras_layers(part)
 
@@ -48,7 +48,7 @@ def _(layer: Conv | DepthwiseConv | SeparableConv | TransposedConv) -> Iterator[
     if layer.batch_norm is not None:
         yield norm_variables(layer.batch_norm)
     if layer.group_norm is not None:
-        yield {"gamma": layer.group_norm.gamma, "beta": layer.group_norm.beta}
+        yield group_norm_variables(layer.group_norm)
 
 
 @keras_layers.register
@@ -78,19 +78,45 @@ def _(layer: Dense) -> Iterator[KerasLayer]:
     yield {"kernel": layer.kernel, "bias": layer.bias}
 
 
-def side_by_side(branches: Sequence[Sequence[keras.layers.Layer]]) -> Iterator[KerasLayer]:
-    """Of branches that are joined at their ends. Keras counts layers by their distance from the output: the last
-    convolutions of all branches come last, first their kernels and then their batch norms; layers without variables
-    may only stand in front of a branch's convolutions."""
-    weighted = [[part for part in branch if part.weights] for branch in branches]
-    for distance in range(max(map(len, weighted)), 0, -1):
-        abreast = [branch[-distance] for branch in weighted if len(branch) >= distance]
-        yield from map(kernel_variables, abreast)
-        yield from (norm_variables(layer.batch_norm) for layer in abreast if layer.batch_norm is not None)
+Fork = tuple[Conv, ...]  # convolutions of one input, whose outputs are concatenated
+
+
+def side_by_side(branches: Iterable[Sequence[keras.layers.Layer | Fork]]) -> Iterator[KerasLayer]:
+    """Yields the Keras layers of branches whose ends are joined.
+
+    Keras orders layers by their distance from the output, and layers of the same distance by branch: the last
+    convolutions of all branches come last, first their kernels and then their batch norms. Layers without variables may
+    only be in front of a branch's convolutions.
+    """
+    rows = [row for branch in branches for row in _by_distance(branch)]
+    yield from (variables for _, variables in sorted(rows, key=lambda row: -row[0]))
+
+
+def _by_distance(branch: Sequence[keras.layers.Layer | Fork], distance: int = 0) -> Iterator[tuple[int, KerasLayer]]:
+    """Yields (distance from the output, variables) of every Keras layer of a branch, from its end.
+
+    A convolution, its batch norm and its activation are three layers; the concatenation of a fork is one.
+
+    Args:
+        branch: layers in order.
+        distance: of the branch's own end.
+    """
+    for part in reversed(branch):
+        if isinstance(part, tuple):
+            for tine in part:
+                yield from _by_distance((tine,), distance + 1)
+            distance += 4
+        elif part.weights:
+            yield distance + 2, kernel_variables(part)
+            if part.batch_norm is not None:
+                yield distance + 1, norm_variables(part.batch_norm)
+            if part.group_norm is not None:
+                yield distance + 1, group_norm_variables(part.group_norm)
+            distance += 3
 
 
 def kernel_variables(layer: Conv | DepthwiseConv | SeparableConv | TransposedConv) -> KerasLayer:
-    """Kernels and bias of a convolution, without its batch norm."""
+    """Returns kernels and bias of a convolution, without its batch norm."""
     if isinstance(layer, SeparableConv):
         variables = {"depthwise_kernel": layer.depthwise_kernel, "pointwise_kernel": layer.kernel}
     else:
@@ -99,7 +125,7 @@ def kernel_variables(layer: Conv | DepthwiseConv | SeparableConv | TransposedCon
 
 
 def norm_variables(layer: BatchNorm) -> KerasLayer:
-    """Variables of a batch norm; it may lack gamma or beta."""
+    """Returns the variables of a batch norm, which may lack gamma or beta."""
     variables = {
         "gamma": layer.gamma,
         "beta": layer.beta,
@@ -109,9 +135,20 @@ def norm_variables(layer: BatchNorm) -> KerasLayer:
     return {attribute: variable for attribute, variable in variables.items() if variable is not None}
 
 
+def group_norm_variables(layer: GroupNorm) -> KerasLayer:
+    """Variables of a group norm."""
+    return {"gamma": layer.gamma, "beta": layer.beta}
+
+
 def listed(layers: Iterable[keras.layers.Layer], first: int = 0) -> dict[str, keras.Variable]:
-    """{`<position>/<attribute>`: variable} of a Python list of Keras layers: after every convolution with batch norm
-    stand the norm and the activation, so the next one is three further; `first`: layers without variables in front."""
+    """Returns {`<index>/<attribute>`: variable} of a Python list of Keras layers.
+
+    A convolution with batch norm is followed by the norm and the activation, so it takes three places in the list.
+
+    Args:
+        layers: the layers.
+        first: index of the first one; there are as many layers without variables before it.
+    """
     variables, position = {}, first
     for layer in layers:
         parts = list(keras_layers(layer))
@@ -121,8 +158,12 @@ def listed(layers: Iterable[keras.layers.Layer], first: int = 0) -> dict[str, ke
 
 
 def numbered(parts: Iterable[keras.layers.Layer], first: int = 0) -> dict[str, keras.Variable]:
-    """{`layer_with_weights-<n>/<attribute>`: variable} of a functional model made of `parts` one after the other;
-    `first`: layers with variables in front."""
+    """Returns {`layer_with_weights-<n>/<attribute>`: variable} of a functional model that is a sequence of `parts`.
+
+    Args:
+        parts: the layers.
+        first: number of layers with variables in front of them.
+    """
     return {
         f"layer_with_weights-{number}/{attribute}": variable
         for number, layer in enumerate(layers_of(parts), first)

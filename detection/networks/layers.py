@@ -1,14 +1,15 @@
-"""The layers with weights that every network here is made of. Their weights carry tf-slim's names, so a variable's path
-is its checkpoint name.
+"""The layers with weights that all networks are made of.
 
-A convolution owns its normaliser (`<conv>/BatchNorm/gamma`, ...) and its activation, as tf-slim's scopes have it. For
+Weights have tf-slim's names, so that a variable's path is its checkpoint name.
+
+A convolution contains its normaliser (`<conv>/BatchNorm/gamma`, ...) and its activation, as in tf-slim's scopes. For
 serving, `fold = True` on a convolution makes its next trace multiply the kernel by gamma / sqrt(variance + epsilon) and
 add the rest as a bias:
 
     y = (conv(x, w) - mean) * s + beta,  s = gamma / sqrt(variance + epsilon)   =   conv(x, w * s) + (beta - mean * s)
 
-so that a frozen graph holds one convolution, one bias and one activation, which TensorFlow's CPU kernels run as a
-single op.
+so that a frozen graph has one convolution, one bias and one activation, which TensorFlow's CPU kernels fuse into one
+op.
 """
 
 from __future__ import annotations
@@ -22,28 +23,32 @@ from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 
 
 def every_layer(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """The layer and all below it, each once; the order is the same for equal architectures."""
+    """Returns the layer and all layers below it, each once; the order depends on the architecture only."""
     return list(layer._flatten_layers())
 
 
 class BatchNorm(keras.layers.Layer):
-    """Batch normalisation by TensorFlow's fused kernel (Keras's own layer is composed of small ops and costs up to half
-    of a train step).
+    """Batch normalisation with TensorFlow's fused kernel.
 
-    Args of call: x float32 [B, h, w, c]; training: use batch statistics and move the averages. Moving variances take
-    the unbiased batch variance.
+    Keras's layer is composed of small ops and takes up to half of a train step. The moving variance is updated with the
+    unbiased batch variance.
+
+    Args:
+        settings: decay, epsilon and the variables that the layer has.
+        name: name of the layer.
     """
 
     def __init__(self, settings: BatchNormSettings, name: str = "BatchNorm") -> None:
         super().__init__(name=name, autocast=False)
         self.settings = settings
-        self.fold = False  # of one in front of a convolution: whether the next trace is a scale and a shift
+        self.fold = False  # for one in front of a convolution: whether the next trace is only a scale and a shift
 
     def build(self, shape: tuple[int | None, ...]) -> None:
+        """Creates gamma and beta, where `settings` has them, and the moving averages."""
         channels = (shape[-1],)
         self.gamma = self.add_weight(name="gamma", shape=channels, initializer="ones") if self.settings.scale else None
         self.beta = self.add_weight(name="beta", shape=channels, initializer="zeros") if self.settings.center else None
-        # Each replica moves its own averages and readers see their mean: no exchange between replicas within a step.
+        # Each replica updates its own averages, and reading returns their mean: no communication within a step.
         moving = {
             "shape": channels,
             "dtype": "float32",
@@ -55,6 +60,12 @@ class BatchNorm(keras.layers.Layer):
         self.moving_variance = keras.Variable("ones", name="moving_variance", **moving)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Normalises x.
+
+        Args:
+            x: float32 [B, h, w, c].
+            training: whether to use batch statistics and update the moving averages, unless `settings.train` is False.
+        """
         if self.fold:
             scale, shift = self.scale_and_shift()
             return x * scale + shift
@@ -85,7 +96,7 @@ class BatchNorm(keras.layers.Layer):
         self.moving_variance.assign(self.moving_variance * keep + variance * (1 - keep))
 
     def scale_and_shift(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """(s, t) of the inference form y = x * s + t, each float32 [c]."""
+        """Returns s and t of the inference form y = x * s + t, each float32 [c]."""
         scale = tf.math.rsqrt(self.moving_variance + self.settings.epsilon)
         if self.gamma is not None:
             scale *= self.gamma
@@ -94,7 +105,7 @@ class BatchNorm(keras.layers.Layer):
 
 
 def _moments_of_all_replicas(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and (biased) variance of each channel over x float32 [B, h, w, c] of every replica, float32 [c]."""
+    """Returns mean and (biased) variance, float32 [c], of each channel of x float32 [B, h, w, c] over all replicas."""
     count = tf.cast(tf.size(x) // tf.shape(x)[-1], x.dtype)
     sums = [tf.reduce_sum(x, [0, 1, 2]), tf.reduce_sum(tf.square(x), [0, 1, 2]), count]
     replicas = tf.distribute.get_replica_context()
@@ -105,9 +116,9 @@ def _moments_of_all_replicas(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 class LevelNorms(keras.layers.Layer):
-    """The batch norms of a convolution that the maps of a pyramid share, one a map: `BatchNorm/feature_<map>`.
+    """The batch norms of a convolution that the maps of a pyramid share, one per map: `BatchNorm/feature_<map>`.
 
-    Maps of different strides have different statistics, though their weights are one (Lin et al. 2017, "RetinaNet").
+    Maps of different strides have different statistics, although they share weights (Lin et al. 2017, "RetinaNet").
     """
 
     def __init__(self, settings: BatchNormSettings, levels: int) -> None:
@@ -115,18 +126,19 @@ class LevelNorms(keras.layers.Layer):
         self.norms = tuple(BatchNorm(settings, f"feature_{level}") for level in range(levels))
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The norms build themselves when first called, inside this layer's scope."""
+        """Does nothing: the norms are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False, level: int = 0) -> tf.Tensor:
+        """Normalises x, float32 [B, h, w, c], the map number `level`."""
         return self.norms[level](x, training=training)
 
 
 class Convolution(keras.layers.Layer):
-    """What all convolutions share: padding, bias or normaliser, activation.
+    """Base class of all convolutions: padding, bias or normaliser, activation.
 
     Attributes:
-        fold: whether the next trace multiplies batch normalisation into the kernel.
-        levels: maps that share the kernel and have a batch norm each; 0: there is one map, and one batch norm.
+        fold: whether the next trace folds batch normalisation into the kernel.
+        levels: number of maps that share the kernel, each with its own batch norm; 0: one map and one batch norm.
     """
 
     def __init__(
@@ -153,7 +165,7 @@ class Convolution(keras.layers.Layer):
 
     @property
     def kernels(self) -> tuple[keras.Variable, ...]:
-        """Every kernel, the one that decides the scale of the output first."""
+        """All kernels, beginning with the one into which batch normalisation is folded."""
         return (self.kernel,)
 
     def _add_kernel(self, name: str, shape: tuple[int, ...], regularize: bool) -> None:
@@ -169,8 +181,10 @@ class Convolution(keras.layers.Layer):
         self.bias = add_biases(self, channels) if self.hyperparams.has_bias else None
 
     def _padded(self, x: tf.Tensor) -> tuple[tf.Tensor, str]:
-        """EXPLICIT padding adds the same border whatever the input size (SAME puts an odd pixel last), then convolves
-        VALID."""
+        """Returns the padded input and the padding of the convolution itself.
+
+        EXPLICIT pads by the same amount for every input size (SAME adds an odd pixel at the end), then convolves VALID.
+        """
         if self.padding != "EXPLICIT":
             return x, self.padding
         borders = [[0, 0]]
@@ -186,7 +200,13 @@ class Convolution(keras.layers.Layer):
         return self.kernel * scale
 
     def call(self, x: tf.Tensor, training: bool = False, level: int = 0) -> tf.Tensor:
-        """`level`: of a convolution that several maps share (`levels`), which map this is."""
+        """Applies convolution, bias or normalisation, and activation.
+
+        Args:
+            x: float32 [B, h, w, in].
+            training: whether batch norm runs in training mode.
+            level: number of the map, if several maps share the convolution (`levels`).
+        """
         x, padding = self._padded(x)
         if self.fold and self.batch_norm is not None:
             norm = self.batch_norm.norms[level] if self.levels else self.batch_norm
@@ -207,11 +227,17 @@ class Convolution(keras.layers.Layer):
         return x if activation is None else activation(x)
 
 
+# In TensorFlow 2.21 the gradient of a strided 1x1 kernel with fewer channels than this writes beyond its memory, on
+# processors with AVX-512 (oneDNN's jit_1x1 backward_weights, for example 8 to 8 channels on 48 x 64): the process is
+# aborted, now or later. The stride is taken first there, which gives the same numbers.
+_BROKEN_BELOW = 16
+
+
 class Conv(Convolution):
     """Convolution: `weights` [kh, kw, in, filters], then `biases` or `BatchNorm`, then the activation.
 
-    Padding is SAME, VALID or EXPLICIT (the border depends on the kernel alone). With `levels`, that many maps share the
-    kernel and have a batch norm each. x float32 [B, h, w, in] -> float32 [B, h', w', filters].
+    Padding is SAME, VALID or EXPLICIT (which depends on the kernel only). With `levels`, that many maps share the
+    kernel, each with its own batch norm. x float32 [B, h, w, in] -> float32 [B, h', w', filters].
     """
 
     def __init__(
@@ -230,24 +256,31 @@ class Conv(Convolution):
         self.filters = filters
 
     def build(self, shape: tuple[int | None, ...]) -> None:
+        """Creates the kernel, and biases if there is no normaliser."""
         self._add_kernel("weights", (*self.kernel_size, shape[-1], self.filters), regularize=True)
         self._add_bias(self.filters)
 
     def _convolve(self, x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
         if self.rate > 1 and self.stride == 1:
             return atrous_conv2d(x, kernel, self.rate, padding)
+        if self.stride > 1 and self.kernel_size == (1, 1) and min(kernel.shape[2:]) < _BROKEN_BELOW:
+            return tf.nn.conv2d(x[:, :: self.stride, :: self.stride], kernel, 1, padding)
         return tf.nn.conv2d(x, kernel, self.stride, padding, dilations=self.rate)
 
 
 class TransposedConv(Convolution):
-    """Transposed convolution, which multiplies the size by its stride: `weights` [kh, kw, filters, in], then `biases`
-    or `BatchNorm`, then the activation. x float32 [B, h, w, in] -> float32 [B, stride * h, stride * w, filters]."""
+    """Transposed convolution, which multiplies the size by its stride.
+
+    `weights` [kh, kw, filters, in], then `biases` or `BatchNorm`, then the activation. x float32 [B, h, w, in] ->
+    float32 [B, stride * h, stride * w, filters].
+    """
 
     def __init__(self, name: str, filters: int, kernel: int, hyperparams: Hyperparams, stride: int) -> None:
         super().__init__(name, kernel, stride, 1, "SAME", hyperparams)
         self.filters = filters
 
     def build(self, shape: tuple[int | None, ...]) -> None:
+        """Creates the kernel, and biases if there is no normaliser."""
         self._add_kernel("weights", (*self.kernel_size, self.filters, shape[-1]), regularize=True)
         self._add_bias(self.filters)
 
@@ -276,6 +309,7 @@ class DepthwiseConv(Convolution):
         super().__init__(name, kernel, stride, rate, padding, hyperparams)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
+        """Creates the kernel, and biases if there is no normaliser."""
         self._add_kernel(
             "depthwise_weights", (*self.kernel_size, shape[-1], 1), regularize=self.hyperparams.regularize_depthwise
         )
@@ -291,8 +325,10 @@ class DepthwiseConv(Convolution):
 
 
 class SeparableConv(Convolution):
-    """Depthwise and pointwise convolution with nothing between: `depthwise_weights` [kh, kw, in, m],
-    `pointwise_weights` [1, 1, in * m, filters]. `levels` as of `Conv`."""
+    """Depthwise and pointwise convolution, without normaliser or activation between them.
+
+    `depthwise_weights` [kh, kw, in, m], `pointwise_weights` [1, 1, in * m, filters]. For `levels` see `Conv`.
+    """
 
     def __init__(
         self,
@@ -311,10 +347,11 @@ class SeparableConv(Convolution):
 
     @property
     def kernels(self) -> tuple[keras.Variable, ...]:
-        """The pointwise and the depthwise one."""
+        """The pointwise and the depthwise kernel."""
         return self.kernel, self.depthwise_kernel
 
     def build(self, shape: tuple[int | None, ...]) -> None:
+        """Creates both kernels, and biases if there is no normaliser."""
         channels, hyper = shape[-1], self.hyperparams
         self.depthwise_kernel = self.add_weight(
             name="depthwise_weights",
@@ -336,7 +373,7 @@ class SeparableConv(Convolution):
 
 
 def add_biases(layer: keras.layers.Layer, channels: int) -> keras.Variable:
-    """The variable `biases` [channels] of a layer with `hyperparams` and a `bias_initializer`."""
+    """Adds the variable `biases` [channels] to a layer that has `hyperparams` and a `bias_initializer`."""
     hyper = layer.hyperparams
     return layer.add_weight(
         name="biases",

@@ -1,13 +1,14 @@
-"""MobileDet (Xiong et al. 2020): backbones that a search found for the processors of phones, one a processor. Nothing
-was trained on ImageNet: they exist as detectors only.
+"""MobileDet (Xiong et al. 2020): backbones found by architecture search, one for each kind of mobile processor.
+
+There are no ImageNet classifiers of them, only detectors.
 
     IBN              project(se(depthwise(expand(x))))      inverted bottleneck (section 3.1)
     IBNNoExpansion   project(se(depthwise(x)))
     FusedConv        project(se(conv(x)))                   k x k convolution to the wide map instead of two layers
     TuckerConv       project(conv(squeeze(x)))              bottleneck around a k x k convolution (section 3.2)
 
-`project` has no activation; `se` is there on the CPU only. A stage changes the channels, and mostly the stride, in its
-first block; the others add their input to what they make. Names are those that tf-slim's scopes count: `Conv`, `IBN`,
+`project` has no activation; only the CPU backbone has `se`. The first block of a stage changes the number of channels
+and in most stages strides; the others add their input to their output. Names are numbered as in tf-slim: `Conv`, `IBN`,
 `IBN_1`, `FusedConv`, ...; in a block `Conv`, `SeparableConv2d`, `SqueezeExcite`, `Conv_1`.
 """
 
@@ -28,22 +29,22 @@ from detection.networks.hyperparams import BatchNormSettings, Hyperparams, l2_pe
 from detection.networks.layers import Conv, DepthwiseConv
 from detection.networks.squeeze_excite import SLIM_NAMES, SqueezeExcite
 
-SQUEEZE = 0.25  # channels of a squeezed map, as a share of those that it weighs
-# A truncated normal loses this share of its standard deviation.
+SQUEEZE = 0.25  # channels of a squeezed map, as a fraction of those of its input
+# Standard deviation of a normal distribution truncated at two standard deviations, relative to that of the normal.
 TRUNCATED = 0.87962566103423978
 
 
 class Block(NamedTuple):
-    """One block of a stage."""
+    """A block of a stage."""
 
-    kind: str  # as above
+    kind: str  # one of the kinds in the module docstring
     expansion: int = 0  # channels of the wide map, as a multiple of the input's
     kernel: int = 3
-    shares: tuple[float, float] = (0.25, 0.25)  # of input and output channels, which a Tucker convolution works on
+    shares: tuple[float, float] = (0.25, 0.25)  # TuckerConv: channels, as fractions of those of input and output
 
 
 class Stage(NamedTuple):
-    """Blocks of one depth; the first of them strides."""
+    """A sequence of blocks of one depth; the first of them strides."""
 
     filters: int
     stride: int
@@ -55,10 +56,10 @@ class Version:
     """A backbone.
 
     Attributes:
-        scope: its name in checkpoints.
+        scope: the backbone's name in checkpoints.
         stem: channels of `Conv`, 3x3 of stride 2.
-        stages: what follows.
-        activation: of all layers but `project`.
+        stages: the stages behind `Conv`.
+        activation: activation of all layers except `project`.
         squeeze: whether blocks have squeeze and excitation.
     """
 
@@ -141,7 +142,7 @@ VERSIONS = {
 
 
 def training_defaults() -> Hyperparams:
-    """What the backbones are trained with; depthwise kernels are drawn by `_depthwise`."""
+    """Returns the hyperparameters that the backbones are trained with; depthwise kernels are set by `_depthwise`."""
     return Hyperparams(
         initializer=keras.initializers.HeNormal(),
         regularizer=l2_penalty(0.00004),
@@ -151,17 +152,18 @@ def training_defaults() -> Hyperparams:
 
 
 def depth_rule(multiplier: float) -> DepthRule:
-    """depth -> the multiple of eight nearest to depth * multiplier."""
+    """Returns the rule depth -> the multiple of eight nearest to depth * multiplier."""
     return lambda depth: nearest_eights(depth * multiplier)
 
 
 def blocks(version: Version, hyperparams: Hyperparams, depth: DepthRule) -> tuple[keras.layers.Layer, ...]:
-    """`Conv` and the blocks; the last map has stride 32.
+    """Returns `Conv` and the blocks; the last map has stride 32.
 
     Args:
-        version: which backbone.
-        hyperparams: of every convolution; activations are the version's, and depthwise kernels are drawn by their size.
-        depth: `depth_rule`.
+        version: the backbone.
+        hyperparams: hyperparameters of every convolution, except for activations, which are those of `version`, and
+            initialisers of depthwise kernels, which depend on their size.
+        depth: see `depth_rule`.
     """
     hyperparams = dataclasses.replace(hyperparams, activation=version.activation)
     inputs = depth(version.stem)
@@ -177,7 +179,7 @@ def blocks(version: Version, hyperparams: Hyperparams, depth: DepthRule) -> tupl
 
 
 def block_names(version: Version) -> tuple[str, ...]:
-    """Of the blocks behind `Conv`, from the first to the last: every kind is counted by itself."""
+    """Returns the names of the blocks behind `Conv`, in order; each kind is numbered separately."""
     seen: collections.Counter[str] = collections.Counter()
     names = []
     for kind in (block.kind for stage in version.stages for block in stage.blocks):
@@ -187,7 +189,7 @@ def block_names(version: Version) -> tuple[str, ...]:
 
 
 def endpoints(version: Version) -> dict[int, str]:
-    """Level l -> the last block of stride 2^l."""
+    """Returns a mapping from level l to the name of the last block of stride 2^l."""
     names, level, found = iter(block_names(version)), 1, {}
     for stage in version.stages:
         level += stage.stride == 2
@@ -198,7 +200,7 @@ def endpoints(version: Version) -> dict[int, str]:
 def _parts(
     block: Block, inputs: int, filters: int, stride: int, squeeze: bool, hyperparams: Hyperparams
 ) -> tuple[keras.layers.Layer, ...]:
-    """Layers of a block, float32 [B, h, w, inputs] -> float32 [B, ceil(h / stride), ceil(w / stride), filters]."""
+    """Returns the layers of a block: [B, h, w, inputs] -> [B, ceil(h / stride), ceil(w / stride), filters]."""
     wide = inputs * max(block.expansion, 1)
     depthwise = DepthwiseConv("SeparableConv2d", block.kernel, _depthwise(hyperparams, block.kernel), stride=stride)
     before: tuple[keras.layers.Layer, ...]
@@ -225,6 +227,6 @@ def _parts(
 
 
 def _depthwise(hyperparams: Hyperparams, kernel: int) -> Hyperparams:
-    """He's initial values for a channel that sees one channel only: variance 2 / k^2."""
+    """Returns hyperparameters with He et al.'s initialiser for kernels that read one channel: variance 2 / k^2."""
     stddev = (2.0 / kernel**2) ** 0.5 / TRUNCATED
     return dataclasses.replace(hyperparams, initializer=keras.initializers.TruncatedNormal(stddev=stddev))

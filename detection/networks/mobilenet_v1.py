@@ -1,5 +1,4 @@
-"""MobileNet v1 (Howard et al. 2017, Table 1): a strided convolution, then thirteen pairs of depthwise and pointwise
-convolution.
+"""MobileNet v1 (Howard et al. 2017, Table 1): a convolution, then 13 pairs of depthwise and pointwise convolutions.
 
 Block names are tf-slim's: `Conv2d_0`, `Conv2d_<n>_depthwise`, `Conv2d_<n>_pointwise`, n = 1 ... 13.
 """
@@ -30,7 +29,7 @@ MIN_DEPTH = 8  # of the published classifiers
 
 
 def training_defaults() -> Hyperparams:
-    """What tf-slim trains the network with; used unless a config overrides the base network's hyperparameters."""
+    """Returns the hyperparameters that tf-slim trains the network with, the default for base networks."""
     return Hyperparams(
         initializer=keras.initializers.TruncatedNormal(stddev=0.09),
         regularizer=l2_penalty(0.00004),
@@ -47,14 +46,14 @@ def blocks(
     output_stride: int = 32,
     last_depths: tuple[int, int] = LAST_DEPTHS,
 ) -> tuple[keras.layers.Layer, ...]:
-    """The 27 layers up to and including `Conv2d_13_pointwise`.
+    """Returns the 27 layers up to and including `Conv2d_13_pointwise`.
 
     Args:
-        hyperparams: of every convolution.
-        depth: a table depth -> number of channels (`depth_rule`).
-        padding: SAME or EXPLICIT, of the 3x3 convolutions.
-        output_stride: of the last map, pixels: 32, or 16 or 8 by atrous depthwise convolutions.
-        last_depths: table depths of the last two pairs.
+        hyperparams: hyperparameters of every convolution.
+        depth: channels at depth multiplier 1 -> number of channels (`depth_rule`).
+        padding: padding of the 3x3 convolutions, SAME or EXPLICIT.
+        output_stride: stride of the last map, pixels: 32, or 16 or 8 with atrous depthwise convolutions.
+        last_depths: channels of the last two pairs at depth multiplier 1.
     """
     depths = (*(filters for _, filters in PAIRS[:-2]), *last_depths)
     layers: list[keras.layers.Layer] = [

@@ -1,8 +1,7 @@
-"""MobileNet v2 (Sandler et al. 2018, Table 2): a strided convolution, seventeen inverted residuals, a pointwise
-convolution.
+"""MobileNet v2 (Sandler et al. 2018, Table 2): a convolution, 17 inverted residuals and a pointwise convolution.
 
-    inverted residual:  y = project(depthwise(expand(x))), and + x where y has its shape
-                        1x1 to six times the depth, 3x3 depthwise, 1x1 to a thin bottleneck without activation
+    inverted residual:  y = project(depthwise(expand(x))), plus x where y has the shape of x
+                        1x1 to six times the depth, 3x3 depthwise, 1x1 to a narrow bottleneck without activation
 
 Block names are tf-slim's: `Conv`, `expanded_conv`, `expanded_conv_1` ... `expanded_conv_16`, `Conv_1`; in a residual
 `expand`, `depthwise` and `project`.
@@ -36,16 +35,16 @@ RESIDUALS = (  # (stride of the depthwise convolution, output depth) at depth mu
     *((2, 160), (1, 160), (1, 160)),
     *((1, 320),),
 )
-EXPANSION = 6  # of all residuals but the first, which has no `expand`
+EXPANSION = 6  # of all residuals except the first, which has no `expand`
 LAST_DEPTH = 1280
 DROPOUT_KEEP = 0.8
 
 
 def training_defaults(decay: float = 0.997) -> Hyperparams:
-    """What tf-slim trains the network with; used unless a config overrides the base network's hyperparameters.
+    """Returns the hyperparameters that tf-slim trains the network with, the default for base networks.
 
     Args:
-        decay: of batch norm's moving averages.
+        decay: decay of batch norm's moving averages.
     """
     return Hyperparams(
         initializer=keras.initializers.TruncatedNormal(stddev=0.09),
@@ -56,16 +55,17 @@ def training_defaults(decay: float = 0.997) -> Hyperparams:
 
 
 class InvertedResidual(keras.layers.Layer):
-    """The block above. float32 [B, h, w, inputs] -> float32 [B, ceil(h / stride), ceil(w / stride), filters].
+    """An inverted residual (see the module docstring).
 
     Args:
-        name: of the block.
+        name: name of the block.
         inputs: channels of the input.
         filters: channels of the output.
-        inner: channels between, where the depthwise convolution runs; with as many as the input has there is no
-            `expand`.
-        hyperparams: of every convolution; `project` has no activation.
-        stride, rate, padding: of the depthwise convolution.
+        inner: channels of the depthwise convolution; there is no `expand` if they are equal to `inputs`.
+        hyperparams: hyperparameters of every convolution; `project` has no activation.
+        stride: stride of the depthwise convolution.
+        rate: dilation rate of the depthwise convolution.
+        padding: padding of the depthwise convolution.
     """
 
     def __init__(
@@ -87,12 +87,21 @@ class InvertedResidual(keras.layers.Layer):
         self.adds = stride == 1 and inputs == filters
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The convolutions build themselves when first called, inside this layer's scope."""
+        """Does nothing: the convolutions are built when first called, inside this layer's scope."""
 
     def call(
         self, x: tf.Tensor, training: bool = False, taps: tuple[str, ...] = ()
     ) -> tf.Tensor | tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """As `Chain`: with `taps`, names of the block's convolutions, their outputs come too."""
+        """Applies the block to x float32 [B, h, w, inputs].
+
+        Args:
+            x: the input.
+            training: whether batch norm runs in training mode.
+            taps: names of the block's convolutions whose outputs are returned too, as in `Chain`.
+
+        Returns:
+            float32 [B, ceil(h / stride), ceil(w / stride), filters]; with `taps`, a tuple of this and {name: output}.
+        """
         outputs: dict[str, tf.Tensor] = {}
         y = x
         for part in self.parts:
@@ -114,14 +123,14 @@ def blocks(
     output_stride: int = 32,
     last_depth: float = LAST_DEPTH,
 ) -> tuple[keras.layers.Layer, ...]:
-    """The 19 blocks up to and including `Conv_1`.
+    """Returns the 19 blocks up to and including `Conv_1`.
 
     Args:
-        hyperparams: of every convolution.
-        depth: a table depth -> number of channels (`divisible_depth_rule`).
-        padding: SAME or EXPLICIT, of the 3x3 convolutions.
-        output_stride: of the last map, pixels: 32, or 16 or 8 by atrous depthwise convolutions.
-        last_depth: table depth of `Conv_1`.
+        hyperparams: hyperparameters of every convolution.
+        depth: channels at depth multiplier 1 -> number of channels (`divisible_depth_rule`).
+        padding: padding of the 3x3 convolutions, SAME or EXPLICIT.
+        output_stride: stride of the last map, pixels: 32, or 16 or 8 with atrous depthwise convolutions.
+        last_depth: channels of `Conv_1` at depth multiplier 1.
     """
     inputs = depth(STEM_DEPTH)
     layers: list[keras.layers.Layer] = [Conv("Conv", inputs, 3, hyperparams, stride=STEM_STRIDE, padding=padding)]
@@ -135,7 +144,7 @@ def blocks(
 
 
 def _classifier(num_logits: int, depth_multiplier: float = 1.0) -> Classifier:
-    """A thinned classifier keeps `Conv_1` at its full depth (section 4 of the paper); a widened one does not."""
+    """Returns a classifier; with a depth multiplier below 1, `Conv_1` keeps its full depth (section 4 of the paper)."""
     hyperparams = training_defaults()
     network = blocks(
         hyperparams, divisible_depth_rule(depth_multiplier), last_depth=LAST_DEPTH / min(depth_multiplier, 1.0)

@@ -1,8 +1,9 @@
-"""MobileNet v3 large and small (Howard et al. 2019, Tables 1 and 2), and MobileNet EdgeTPU, which tf-slim makes of the
-same blocks.
+"""MobileNet v3 large and small (Howard et al. 2019, Tables 1 and 2), and MobileNet EdgeTPU.
 
-    block:  y = project(se(depthwise(expand(x)))), and + x where y has its shape
-            1x1 to a wider map, k x k depthwise, channels weighed in some blocks, 1x1 to a bottleneck without activation
+tf-slim builds MobileNet EdgeTPU from the same blocks.
+
+    block:  y = project(se(depthwise(expand(x)))), plus x where y has the shape of x
+            1x1 to a wider map, k x k depthwise, squeeze and excitation in some blocks, 1x1 without activation
     fused:  y = project(expand(x)), expand k x k and strided, without depthwise convolution (EdgeTPU's first blocks)
 
 Block names are tf-slim's: `Conv`, `expanded_conv`, `expanded_conv_1`, ..., `Conv_1`; in a block `expand`, `depthwise`,
@@ -28,11 +29,11 @@ from detection.networks.layers import Conv, DepthwiseConv
 from detection.networks.squeeze_excite import SLIM_NAMES, SqueezeExcite
 
 DROPOUT_KEEP = 0.8
-SQUEEZE = 0.25  # channels of a squeezed map, as a share of those that it weighs
+SQUEEZE = 0.25  # channels of a squeezed map, as a fraction of those of its input
 
 
 class Block(NamedTuple):
-    """A row of the paper's tables, at depth multiplier 1."""
+    """A block: a row of the paper's tables, at depth multiplier 1."""
 
     filters: int  # channels of the output
     kernel: int = 3
@@ -41,7 +42,7 @@ class Block(NamedTuple):
     squeeze: bool = False  # has squeeze and excitation
     swish: bool = True  # hard swish, otherwise ReLU
     fused: bool = False
-    residual: bool = True  # where its shape allows it
+    residual: bool = True  # add the input where its shape allows it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,13 +50,13 @@ class Version:
     """A network.
 
     Attributes:
-        scope: its name in checkpoints.
-        stem: channels of `Conv`, of stride 2.
-        blocks: rows of its table.
+        scope: the network's name in checkpoints.
+        stem: channels of `Conv`, which has stride 2.
+        blocks: the blocks between `Conv` and `Conv_1`.
         last: channels of `Conv_1`.
         swish: whether `Conv` and `Conv_1` have hard swish, otherwise ReLU.
-        features: channels behind the mean, in a classifier; 0: there is no such layer.
-        halved: the first block whose channels detectors halve, and with it those of all behind it.
+        features: channels of the layer behind the mean, in a classifier; 0: there is no such layer.
+        halved: number of the first block whose channels detectors halve, as well as those of all blocks behind it.
     """
 
     scope: str
@@ -134,10 +135,10 @@ VERSIONS = {"mobilenet_edgetpu": EDGETPU, "mobilenet_v3_large": LARGE, "mobilene
 
 
 def training_defaults(decay: float = 0.997) -> Hyperparams:
-    """What tf-slim trains the network with; used unless a config overrides the base network's hyperparameters.
+    """Returns the hyperparameters that tf-slim trains the network with, the default for base networks.
 
     Args:
-        decay: of batch norm's moving averages.
+        decay: decay of batch norm's moving averages.
     """
     return Hyperparams(
         initializer=keras.initializers.TruncatedNormal(stddev=0.09),
@@ -147,20 +148,20 @@ def training_defaults(decay: float = 0.997) -> Hyperparams:
 
 
 def gate(x: tf.Tensor) -> tf.Tensor:
-    """Numbers -> weights from 0 to 1, in parts linear; a sixth to five digits, as tf-slim has it."""
+    """The hard sigmoid, relu6(x + 3) / 6, with 1/6 rounded to five digits as in tf-slim."""
     return tf.nn.relu6(x + 3.0) * 0.16667
 
 
 def blocks(
     version: Version, hyperparams: Hyperparams, depth: DepthRule, detector: bool = False
 ) -> tuple[keras.layers.Layer, ...]:
-    """`Conv` to `Conv_1`.
+    """Returns the layers from `Conv` to `Conv_1`.
 
     Args:
-        version: which network.
-        hyperparams: of every convolution; its activations are the table's.
-        depth: a table depth -> number of channels (`divisible_depth_rule`).
-        detector: halve the channels of the last stride.
+        version: the network.
+        hyperparams: hyperparameters of every convolution, except for activations, which are those of `version`.
+        depth: channels at depth multiplier 1 -> number of channels (`divisible_depth_rule`).
+        detector: whether to halve the channels of the last stride.
     """
     relu = dataclasses.replace(hyperparams, activation=tf.nn.relu)
     swish = dataclasses.replace(hyperparams, activation=hard_swish)
@@ -178,7 +179,7 @@ def blocks(
 
 
 def _block(name: str, inputs: int, filters: int, block: Block, hyperparams: Hyperparams) -> Chain:
-    """float32 [B, h, w, inputs] -> float32 [B, ceil(h / stride), ceil(w / stride), filters]."""
+    """Returns the block: float32 [B, h, w, inputs] -> float32 [B, ceil(h / stride), ceil(w / stride), filters]."""
     inner = divisible(block.expansion * inputs)
     parts: list[keras.layers.Layer] = []
     if inner > inputs:
@@ -195,7 +196,7 @@ def _block(name: str, inputs: int, filters: int, block: Block, hyperparams: Hype
 
 
 def _classifier(version: Version, num_logits: int, depth_multiplier: float = 1.0) -> Classifier:
-    """A thinned classifier keeps its last layer in front of the logits at full depth, as those published do."""
+    """Returns a classifier; with a depth multiplier below 1, its last layer before the logits keeps its full depth."""
     hyperparams, depth = training_defaults(), divisible_depth_rule(depth_multiplier)
     unthinned = divisible_depth_rule(max(depth_multiplier, 1.0))
     network = blocks(version, hyperparams, depth)

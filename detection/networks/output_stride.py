@@ -1,5 +1,7 @@
-"""Dense feature maps from strided networks (Chen et al. 2015, "DeepLab"; the survey, section 3.1): strides become
-rates."""
+"""Dense feature maps from strided networks, by replacing strides with dilation rates.
+
+Chen et al. 2015, "DeepLab"; the survey, section 3.1.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,17 @@ from collections.abc import Iterable
 
 
 def strides_and_rates(strides: Iterable[int], output_stride: int) -> tuple[tuple[int, int], ...]:
-    """(stride, rate) of every layer of a network whose layers have `strides`, so that its last map has the stride asked
-    for.
+    """Returns the stride and the dilation rate of every layer of a network, for a given output stride.
 
     Layers stride until the map has `output_stride`. From there on they keep its size, and a stride that is dropped
-    multiplies the rates of the layers behind it: every pixel that the strided network has is one of the dense map's,
-    and equal.
+    multiplies the rates of the layers behind it, so that the strided network's map is a subsample of the dense one.
+
+    Args:
+        strides: strides of the layers of the network.
+        output_stride: stride of the last map, pixels.
 
     Raises:
-        ValueError: the network's strides never multiply to `output_stride`.
+        ValueError: no layer of the network has that output stride.
     """
     reached, rate, plan = 1, 1, []
     for stride in strides:

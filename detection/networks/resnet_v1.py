@@ -1,21 +1,20 @@
-"""ResNet v1 of 50, 101 and 152 layers (He et al. 2015, Table 1), as tf-slim has it: a block's stride sits in its last
-unit.
+"""ResNet v1 of 50, 101 and 152 layers (He et al. 2015, Table 1), as in tf-slim: a block strides in its last unit.
 
     unit:  y = relu(shortcut(x) + conv3(conv2(conv1(x))))
 
 conv1 and conv3 are 1x1, conv2 is 3x3 and strides or dilates; conv3 and shortcut have no activation.
 
 Block names are tf-slim's: `conv1`, `pool1`, `block1` ... `block4`; below a block `unit_<n>/bottleneck_v1/{conv1, conv2,
-conv3, shortcut}`. Published checkpoints hold 50 and 101 with these names. Strided convolutions pad explicitly, so that
-every strided map is a subsample of the dense one.
+conv3, shortcut}`. Published checkpoints of 50 and 101 layers have these names. Strided convolutions have EXPLICIT
+padding, so that every strided map is a subsample of the dense one.
 
-Dense maps (Huang et al. 2017, section 3.1; Chen et al. 2015): once the map has the output stride asked for, later
-strides become rates of the convolutions behind them ("atrous"). Taking every n-th pixel of such a map gives what the
-strided network computes.
+Dense maps (Huang et al. 2017, section 3.1; Chen et al. 2015): once the map has the requested output stride, later
+strides become dilation rates of the convolutions behind them ("atrous"). Every n-th pixel of such a map is the output
+of the strided network.
 
-Keras's ResNet v1 (`keras_form`) is the same but for one thing: a block's stride sits in its first unit, in conv1 and
-shortcut, so equal weights give other numbers on maps of equal size. Its scope is another one, lest weights of the one
-be taken for the other's.
+Keras's ResNet v1 (`keras_form`) differs in one respect: the stride of a block is in its first unit, in conv1 and
+shortcut, so the same weights give other outputs. It has another scope, so that the weights of one form are not loaded
+into the other.
 """
 
 from __future__ import annotations
@@ -37,21 +36,23 @@ from detection.networks.layers import Conv
 
 UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # layers of the network -> units of its four blocks
 STEM_DEPTH, STEM_STRIDE = 64, 4  # of conv1 and pool1 together
-BASE_DEPTHS = (64, 128, 256, 512)  # of the 3x3 convolutions of a block; its output has EXPANSION times as many channels
+BASE_DEPTHS = (64, 128, 256, 512)  # of a block's 3x3 convolutions; its output has EXPANSION times as many channels
 EXPANSION = 4
 STRIDES = (2, 2, 2, 1)
 OUTPUT_STRIDES = (4, 8, 16, 32)
-MIN_DEPTH = 8  # of thinned classifiers; there is none published
+MIN_DEPTH = 8  # of classifiers with a depth multiplier below 1, none of which is published
 
 
 def scope(layers: int, keras_form: bool = False) -> str:
-    """The name of the network in checkpoints."""
+    """Returns the name of the network in checkpoints."""
     return f"resnet_v1_{layers}{'_keras' if keras_form else ''}"
 
 
 def training_defaults(keras_form: bool = False) -> Hyperparams:
-    """What tf-slim trains the network with, or the TF Object Detection API its Keras form; used unless a config
-    overrides the base network's hyperparameters."""
+    """Returns the default hyperparameters for base networks.
+
+    They are those with which tf-slim trains the network, or (`keras_form`) the TF Object Detection API its Keras form.
+    """
     return Hyperparams(
         initializer=keras.initializers.VarianceScaling(1.0 if keras_form else 2.0, "fan_in", "truncated_normal"),
         regularizer=l2_penalty(0.0002 if keras_form else 0.0001),
@@ -61,30 +62,30 @@ def training_defaults(keras_form: bool = False) -> Hyperparams:
 
 
 class Subsample(keras.layers.Layer):
-    """Every n-th pixel, from the first on: float32 [B, h, w, c] -> [B, ceil(h / stride), ceil(w / stride), c]."""
+    """Keeps every n-th row and column of pixels, beginning with the first."""
 
     def __init__(self, name: str, stride: int) -> None:
         super().__init__(name=name, autocast=False)
         self.stride = stride
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        # A pool of single pixels: a strided slice of the same takes ten times as long on a CPU.
+        """float32 [B, h, w, c] -> float32 [B, ceil(h / stride), ceil(w / stride), c]."""
+        # A max pool with a 1x1 window: an equivalent strided slice takes ten times as long on a CPU.
         return tf.nn.max_pool2d(x, 1, self.stride, "VALID") if self.stride > 1 else x
 
 
 class Bottleneck(keras.layers.Layer):
-    """The residual unit above. float32 [B, h, w, depth_in] -> float32 [B, ceil(h / stride), ceil(w / stride), depth].
+    """A residual unit (see the module docstring).
 
     Args:
-        depth_in: channels of the input; where they are as many as the output's, the shortcut is the (subsampled) input
-            itself.
+        depth_in: channels of the input; if equal to `depth`, the shortcut is the (subsampled) input itself.
         depth: channels of the output.
         base_depth: channels between the convolutions.
-        stride: of the unit; a unit that strides does not dilate.
-        rate: of conv2.
-        hyperparams: of every convolution; their activation follows conv1, conv2 and the sum.
-        keras_first: it is the first unit of a block of the Keras form: conv1 strides, not conv2, and the shortcut is a
-            convolution whatever the depths.
+        stride: stride of the unit; a unit that strides is not dilated.
+        rate: dilation rate of conv2.
+        hyperparams: hyperparameters of every convolution; the activation is applied after conv1, conv2 and the sum.
+        keras_first: whether this is the first unit of a block of the Keras form, where conv1 strides instead of conv2,
+            and the shortcut is always a convolution.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class Bottleneck(keras.layers.Layer):
         self.shortcut = Subsample("shortcut", stride) if same else Conv("shortcut", depth, 1, linear, stride=stride)
         self.conv1 = Conv("conv1", base_depth, 1, hyperparams, stride=stride if keras_first else 1)
         stride = 1 if keras_first else stride
-        # With stride 1 both paddings are the same numbers; SAME needs no op of its own.
+        # With stride 1 both paddings give the same result; SAME needs no op of its own.
         self.conv2 = Conv(
             "conv2", base_depth, 3, hyperparams, stride=stride, rate=rate, padding="SAME" if stride == 1 else "EXPLICIT"
         )
@@ -111,9 +112,10 @@ class Bottleneck(keras.layers.Layer):
         self.activation = hyperparams.activation
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The convolutions build themselves when first called, inside this layer's scope."""
+        """Does nothing: the convolutions are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """float32 [B, h, w, depth_in] -> float32 [B, ceil(h / stride), ceil(w / stride), depth]."""
         residual = self.conv1(x, training=training)
         residual = self.conv2(residual, training=training)
         residual = self.conv3(residual, training=training)
@@ -133,15 +135,15 @@ def blocks(
     output_stride: int | None = None,
     dense: tuple[str, ...] = (),
 ) -> tuple[keras.layers.Layer, ...]:
-    """`conv1`, `pool1`, `block1` ... `block4`.
+    """Returns `conv1`, `pool1`, `block1` ... `block4`.
 
     Args:
-        hyperparams: of every convolution.
-        depth: a table depth -> number of channels (`depth_rule`).
-        units: of each block (`UNITS`).
-        output_stride: of the last map, pixels: 4, 8, 16 or 32; None: the network's own, 32.
-        dense: blocks whose outputs are wanted before they stride: their last unit keeps the size, and a layer
-            `<block>_subsample` behind them strides. The maps further on are the same numbers.
+        hyperparams: hyperparameters of every convolution.
+        depth: channels at depth multiplier 1 -> number of channels (`depth_rule`).
+        units: number of units of each block (`UNITS`).
+        output_stride: stride of the last map, pixels: 4, 8, 16 or 32; None: the network's own, 32.
+        dense: blocks whose outputs are needed before they stride: their last unit keeps the size, and a layer
+            `<block>_subsample` behind them strides. The following maps are the same.
 
     Raises:
         ValueError: the network cannot have that output stride.
@@ -162,8 +164,16 @@ def blocks(
 def keras_blocks(
     hyperparams: Hyperparams, depth: DepthRule, units: tuple[int, ...], pool_padding: str = "SAME"
 ) -> tuple[keras.layers.Layer, ...]:
-    """`conv1`, `pool1`, `block1` ... `block4` of the Keras form: every block strides in its first unit, the first block
-    not at all. Arguments as of `blocks`; `pool_padding` of pool1: SAME as the SSDs have it, or EXPLICIT as Keras."""
+    """Returns `conv1`, `pool1`, `block1` ... `block4` of the Keras form.
+
+    Every block strides in its first unit, except for the first block, which does not stride.
+
+    Args:
+        hyperparams: see `blocks`.
+        depth: see `blocks`.
+        units: see `blocks`.
+        pool_padding: padding of pool1: SAME as in the reference's SSDs, or EXPLICIT as in Keras.
+    """
     stem = (
         Conv("conv1", depth(STEM_DEPTH), 7, hyperparams, stride=2, padding="EXPLICIT"),
         MaxPool("pool1", 3, 2, pool_padding),
@@ -176,19 +186,23 @@ def keras_blocks(
 
 
 def last_block(hyperparams: Hyperparams, depth: DepthRule, units: tuple[int, ...]) -> Chain:
-    """`block4` alone, without dilation, for the map of `block3` or crops of it."""
+    """Returns `block4` on its own, without dilation, for the map of `block3` or crops of it."""
     return _block(len(units), hyperparams, depth, STRIDES[-1], (1,) * units[-1])
 
 
 def keras_last_block(hyperparams: Hyperparams, depth: DepthRule, units: tuple[int, ...], stride: int = 2) -> Chain:
-    """`block4` of the Keras form alone, which halves crops of the map of `block3`; with `stride` 1 it keeps the size,
-    without dilation."""
+    """Returns `block4` of the Keras form on its own, which halves crops of the map of `block3`.
+
+    With `stride` 1 it keeps the size, without dilation.
+    """
     return _block(len(units), hyperparams, depth, stride, (1,) * units[-1], keras_form=True)
 
 
 def _strides_and_rates(units: tuple[int, ...], output_stride: int | None) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """(stride of its last unit, rate of each unit) of every block: a stride that would lead beyond the output stride
-    multiplies the later rates."""
+    """Yields, for every block, the stride of its last unit and the dilation rate of each unit.
+
+    A stride beyond the output stride multiplies the following rates instead.
+    """
     reached, rate = STEM_STRIDE, 1
     for count, stride in zip(units, STRIDES, strict=True):
         if reached == output_stride:
@@ -207,7 +221,7 @@ def _block(
     rates: tuple[int, ...],
     keras_form: bool = False,
 ) -> Chain:
-    """The units of one block, one for each rate. The last one strides, in the Keras form the first."""
+    """Returns one block, with a unit for each rate. The last unit strides, in the Keras form the first."""
     base = BASE_DEPTHS[number - 1]
     depth_in = depth(EXPANSION * BASE_DEPTHS[number - 2] if number > 1 else STEM_DEPTH)
     units = []

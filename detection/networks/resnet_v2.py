@@ -1,15 +1,15 @@
-"""ResNet v2 (He et al. 2016, "Identity Mappings in Deep Residual Networks") of 50 and 101 layers, and the same with two
-convolutions a unit of 18 and 34 layers, as Keras has them.
+"""ResNet v2 (He et al. 2016, "Identity Mappings in Deep Residual Networks"), as in Keras.
+
+50 and 101 layers, with three convolutions per unit, and 18 and 34 layers, with two.
 
     unit:  z = relu(preact(x)),  y = shortcut + conv3(conv2(conv1(z)))        (two convolutions: conv2(conv1(z)))
 
-preact is a batch norm. shortcut is a convolution of z in the first unit of a block, otherwise x, or its every second
-pixel where the last unit of a block strides. conv1 has no batch norm in front of the first unit. Behind the last block
-stands a batch norm, `postnorm`, which detectors do not run but checkpoints hold.
+preact is a batch norm. shortcut is a convolution of z in the first unit of a block, otherwise x, or every second pixel
+of x where the last unit of a block strides. The stem's conv1 has no batch norm. Behind the last block is a batch norm,
+`postnorm`, which is in checkpoints but is not run in detectors.
 
-Names are tf-slim's for ResNet v2, below a scope of their own: Keras pads pool1 with zeros on all sides, so equal
-weights give other numbers. The networks of 18 and 34 layers exist in the TF Object Detection API alone, which calls
-them v1.
+Names are tf-slim's for ResNet v2, below a separate scope: Keras pads pool1 with zeros on all sides, so the same weights
+give other outputs. The networks of 18 and 34 layers exist only in the TF Object Detection API, which calls them v1.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ SMALL_STRIDES = (1, 2, 2, 2)
 
 
 def scope(layers: int) -> str:
-    """The name of the network in checkpoints."""
+    """Returns the name of the network in checkpoints."""
     return f"resnet_v2_{layers}_keras"
 
 
 class Bottleneck(keras.layers.Layer):
-    """One unit of three convolutions. float32 [B, h, w, c] -> float32 [B, ceil(h / stride), ceil(w / stride), 4 base].
+    """A unit of three convolutions.
 
     Args:
         base_depth: channels of conv1 and conv2.
         depth: channels of the output.
-        stride: of conv2.
-        first: the shortcut is a convolution.
-        hyperparams: with batch norm; conv3 and the shortcut have a bias instead.
+        stride: stride of conv2.
+        first: whether this is the first unit of a block, where the shortcut is a convolution.
+        hyperparams: hyperparameters with batch norm; conv3 and the shortcut have a bias instead.
     """
 
     def __init__(self, base_depth: int, depth: int, stride: int, first: bool, hyperparams: Hyperparams) -> None:
@@ -59,9 +59,10 @@ class Bottleneck(keras.layers.Layer):
         self.conv3 = Conv("conv3", depth, 1, linear)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """float32 [B, h, w, c] -> float32 [B, ceil(h / stride), ceil(w / stride), depth]."""
         z = self.activation(self.preact(x, training=training))
         shortcut = self.shortcut(z if isinstance(self.shortcut, Conv) else x)
         return shortcut + self.conv3(self.conv2(self.conv1(z, training=training), training=training))
@@ -69,15 +70,21 @@ class Bottleneck(keras.layers.Layer):
 
 @keras_layers.register
 def _(layer: Bottleneck) -> Iterator[KerasLayer]:
-    """Keras counts layers by their distance from the output: the shortcut stands beside conv3, and was made first."""
+    """Keras orders layers by their distance from the output: the shortcut is level with conv3 and comes first."""
     yield norm_variables(layer.preact)
     yield from layers_of((layer.conv1, layer.conv2))
     yield from (kernel_variables(part) for part in (layer.shortcut, layer.conv3) if isinstance(part, Conv))
 
 
 class SmallUnit(keras.layers.Layer):
-    """One unit of two convolutions; arguments as of `Bottleneck`. Both have batch norm and activation, and nothing
-    stands behind the sum."""
+    """A unit of two convolutions, both with batch norm and activation; there is no layer behind the sum.
+
+    Args:
+        depth: channels of the output.
+        stride: stride of conv2.
+        first: whether this is the first unit of a block, where the shortcut is a convolution.
+        hyperparams: hyperparameters with batch norm; the shortcut has a bias instead.
+    """
 
     def __init__(self, depth: int, stride: int, first: bool, hyperparams: Hyperparams) -> None:
         super().__init__(name="basic_v2", autocast=False)
@@ -87,9 +94,10 @@ class SmallUnit(keras.layers.Layer):
         self.conv2 = Conv("conv2", depth, 3, hyperparams, stride=stride, padding="EXPLICIT")
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """float32 [B, h, w, c] -> float32 [B, ceil(h / stride), ceil(w / stride), depth]."""
         z = self.activation(self.preact(x, training=training))
         shortcut = self.shortcut(z if isinstance(self.shortcut, Conv) else x)
         return shortcut + self.conv2(self.conv1(z, training=training), training=training)
@@ -97,7 +105,7 @@ class SmallUnit(keras.layers.Layer):
 
 @keras_layers.register
 def _(layer: SmallUnit) -> Iterator[KerasLayer]:
-    """The shortcut stands beside the last activation, behind conv2 and its batch norm."""
+    """The shortcut is level with the last activation, behind conv2 and its batch norm."""
     yield norm_variables(layer.preact)
     yield from layers_of((layer.conv1, layer.conv2))
     if isinstance(layer.shortcut, Conv):
@@ -105,11 +113,11 @@ def _(layer: SmallUnit) -> Iterator[KerasLayer]:
 
 
 def blocks(hyperparams: Hyperparams, depth: DepthRule, layers: int) -> tuple[keras.layers.Layer, ...]:
-    """`conv1`, `pool1`, `block1` ... `block4`.
+    """Returns `conv1`, `pool1`, `block1` ... `block4`.
 
     Args:
-        hyperparams: of every convolution, with batch norm.
-        depth: a table depth -> number of channels (`depth_rule`).
+        hyperparams: hyperparameters of every convolution, with batch norm.
+        depth: channels at depth multiplier 1 -> number of channels (`depth_rule`).
         layers: 18, 34, 50 or 101.
     """
     small = layers in SMALL_UNITS
@@ -135,5 +143,5 @@ def blocks(hyperparams: Hyperparams, depth: DepthRule, layers: int) -> tuple[ker
 
 
 def last_norm(hyperparams: Hyperparams) -> BatchNorm:
-    """`postnorm`, behind the blocks."""
+    """Returns `postnorm`, the batch norm behind the blocks."""
     return BatchNorm(hyperparams.batch_norm, "postnorm")

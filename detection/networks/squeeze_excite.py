@@ -1,4 +1,4 @@
-"""Squeeze and excitation (Hu et al. 2018, section 3): every channel weighed by what the whole map shows.
+"""Squeeze and excitation (Hu et al. 2018, section 3): weights for every channel, computed from the whole map.
 
     y = x * gate(expand(f(reduce(mean of x over the map))))        f: the activation of the network
 
@@ -17,18 +17,18 @@ from detection.networks.hyperparams import Hyperparams
 from detection.networks.keras_layers import KerasLayer, keras_layers, layers_of
 from detection.networks.layers import Conv
 
-SLIM_NAMES = ("Conv", "Conv_1")  # of the two convolutions where tf-slim numbers them
+SLIM_NAMES = ("Conv", "Conv_1")  # names of the two convolutions in tf-slim's networks
 
 
 class SqueezeExcite(keras.layers.Layer):
-    """float32 [B, h, w, c] -> the same shape.
+    """Squeeze and excitation of a map.
 
     Args:
         inner: channels of the squeezed map.
-        hyperparams: of both convolutions, but for batch norm, which they lack.
-        name: of the layer.
-        names: of the two convolutions.
-        gate: makes weights of what `expand` computes.
+        hyperparams: hyperparameters of both convolutions, which have no batch norm.
+        name: name of the layer.
+        names: names of the two convolutions.
+        gate: activation that turns the output of `expand` into weights.
     """
 
     def __init__(
@@ -45,10 +45,11 @@ class SqueezeExcite(keras.layers.Layer):
         self.reduce = Conv(names[0], inner, 1, dataclasses.replace(self.hyperparams, activation=hyperparams.activation))
 
     def build(self, shape: tuple[int, ...]) -> None:
-        """`expand` gives a weight to every channel of the input."""
+        """Creates `expand`, which has as many channels as the input."""
         self.expand = Conv(self.names[1], shape[-1], 1, self.hyperparams)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """float32 [B, h, w, c] -> the same shape."""
         mean = tf.reduce_mean(x, axis=[1, 2], keepdims=True)
         return x * self.expand(self.reduce(mean, training=training), training=training)
 

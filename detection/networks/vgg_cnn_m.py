@@ -1,7 +1,7 @@
-"""VGG_CNN_M_1024, the medium network (M) of the Fast R-CNN paper (Chatfield et al. 2014, Table 1, CNN-M with fc7 of
-1024 channels).
+"""VGG_CNN_M_1024, the medium network (M) of the Fast R-CNN paper.
 
-Published weights are Caffe's; `caffenet.py` says how they are turned.
+Chatfield et al. 2014, Table 1, CNN-M with fc7 of 1024 channels. Published weights are Caffe's;
+`checkpoints.caffe` reads them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from detection.networks.depths import DepthRule
 from detection.networks.hyperparams import Hyperparams
 
 SCOPE = "vgg_cnn_m_1024"
-DESIGN = Design(  # borders, alpha and k are those of Girshick's models/VGG_CNN_M_1024
+DESIGN = Design(  # padding, alpha and k are those of Girshick's models/VGG_CNN_M_1024
     scope=SCOPE,
     convolutions=(
         Convolution(96, 7, stride=2),
@@ -35,19 +35,17 @@ training_defaults = alexnet.training_defaults
 
 
 def blocks(hyperparams: Hyperparams, depth: DepthRule) -> tuple[keras.layers.Layer, ...]:
-    """`conv1`, `norm1`, `pool1`, `conv2`, `norm2`, `pool2`, `conv3`, `conv4`, `conv5` (stride 16, 512 channels) in the
-    aligned form.
+    """Returns the layers up to conv5 (stride 16, 512 channels) in the aligned form.
 
-    Girshick's Fast R-CNN keeps the classifier's borders here, so that his cells are centred 17 pixels beyond the
-    multiples of 16 and the last ones are missing. The weights are the same; only what they see at the rim of the image
-    differs.
+    They are `conv1`, `norm1`, `pool1`, `conv2`, `norm2`, `pool2`, `conv3`, `conv4`, `conv5`. Girshick's Fast R-CNN
+    keeps the classifier's padding here, so that its cells are centred 17 pixels beyond the multiples of 16 and the last
+    cells are missing. The weights are the same; results differ only at the border of the image.
     """
     return alexnet.blocks(DESIGN, hyperparams, depth)
 
 
 def tail(hyperparams: Hyperparams, depth: DepthRule, whole_map: bool = False) -> tuple[keras.layers.Layer, ...]:
-    """`fc6` and `fc7` (1024 channels) with dropout: a crop of 6x6 cells becomes one cell, or (`whole_map`) a map keeps
-    its size."""
+    """Returns fc6 and fc7 (1024 channels) with dropout: 6x6 crops become one cell, or a map keeps its size."""
     return alexnet.tail(DESIGN, hyperparams, depth, whole_map)
 
 

@@ -1,13 +1,13 @@
-"""The imports of notebooks and scripts written for the TF Object Detection API.
+"""Lets notebooks and scripts written for the TF Object Detection API import their modules from this package.
 
     import detection.odapi
 
     from object_detection.utils import label_map_util, visualization_utils, config_util
     from object_detection.builders import model_builder
 
-After the first line the names below `object_detection` lead here: thin functions over this package, with the arguments
-and results of the originals, as far as tutorials call them (docs/coming_from_odapi.md lists them). It cannot be mixed
-with the API itself: both would register the same protos.
+After the first line, these modules of `object_detection` are thin wrappers around this package, with the arguments and
+results of the originals, as far as tutorials use them (docs/coming_from_odapi.md lists them). It cannot be used in one
+process with the API itself, since both register the same protos.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ MODULES = (
 )
 
 
-class _Others:
-    """Says of every other module of the API that it is not here."""
+class _UnsupportedModules:
+    """Import hook that reports modules of the API that are not available here."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """None for modules that are not below `object_detection`. Raises ModuleNotFoundError for those that are."""
+        """Returns None for modules outside `object_detection`; raises ModuleNotFoundError for those inside."""
         if not name.startswith(f"{ORIGINAL}."):
             return None
         known = ", ".join(f"{ORIGINAL}.{module}" for module in MODULES if "." in module)
         raise ModuleNotFoundError(
-            f"{name}: is not among what detection.odapi has of the TF Object Detection API: {known},"
+            f"{name}: detection.odapi does not provide this module of the TF Object Detection API; it has {known},"
             f" {ORIGINAL}.protos.*_pb2",
             name=name,
         )
@@ -55,8 +55,8 @@ def _register() -> None:
     known = sys.modules.get(ORIGINAL)
     if known is not None and known is not sys.modules[__name__]:
         raise ConfigError(
-            f"import detection.odapi: {ORIGINAL} is imported already, from {getattr(known, '__file__', None)}; both"
-            " register the same protos, so import one of them only, in a new process"
+            f"import detection.odapi: {ORIGINAL} is already imported, from {getattr(known, '__file__', None)}; both"
+            " register the same protos, so import only one of them, in a new process"
         )
     sys.modules[ORIGINAL] = sys.modules[__name__]
     for name in MODULES:
@@ -64,8 +64,8 @@ def _register() -> None:
     sys.modules[f"{ORIGINAL}.protos"] = protos
     for module in pkgutil.iter_modules(protos.__path__):
         sys.modules[f"{ORIGINAL}.protos.{module.name}"] = importlib.import_module(f"{protos.__name__}.{module.name}")
-    if _Others not in sys.meta_path:
-        sys.meta_path.insert(0, _Others)
+    if _UnsupportedModules not in sys.meta_path:
+        sys.meta_path.insert(0, _UnsupportedModules)
 
 
 _register()

@@ -71,11 +71,11 @@ class SsdAnchors:
     Strides default to image size / map size, offsets to half a stride.
     """
 
-    shapes: tuple[tuple[BoxShape, ...], ...]  # one tuple a map
+    shapes: tuple[tuple[BoxShape, ...], ...]  # one tuple per map
     base_height: float = 1.0
     base_width: float = 1.0
-    strides: tuple[tuple[int, int], ...] | None = None  # (y, x) a map, pixels
-    offsets: tuple[tuple[int, int], ...] | None = None  # (y, x) a map, pixels
+    strides: tuple[tuple[int, int], ...] | None = None  # (y, x) for each map, pixels
+    offsets: tuple[tuple[int, int], ...] | None = None  # (y, x) for each map, pixels
 
     @classmethod
     def evenly_scaled(
@@ -215,23 +215,24 @@ class MultiscaleAnchors:
 class AnchorGrid(NamedTuple):
     """The anchors of one map, all in pixels."""
 
-    shapes: tuple[BoxShape, ...]  # the scale being the square root of an area
+    shapes: tuple[BoxShape, ...]  # the scale is the square root of the area
     stride: tuple[int, int]  # y and x
     offset: tuple[int, int] = (0, 0)  # y and x of the first centre
 
 
 @dataclass(frozen=True)
 class FlexibleAnchors:
-    """Anchors of several maps, each said by itself: any shapes, strides and offsets."""
+    """Anchors of several maps, with any shapes, strides and offsets for each map."""
 
     grids: tuple[AnchorGrid, ...]
 
     @property
     def num_per_location(self) -> tuple[int, ...]:
+        """Anchors at each cell, one number for each map."""
         return tuple(len(grid.shapes) for grid in self.grids)
 
     def __call__(self, feature_shapes: Sequence[Shape], image_shape: Shape) -> tf.Tensor:
-        """Anchors float32 [A, 4] of maps (h, w); the image shape does not matter."""
+        """Anchors float32 [A, 4] of maps (h, w); the image shape is not used."""
         _check_count(feature_shapes, len(self.grids))
         return _folded(self._tile_all, feature_shapes, image_shape)
 

@@ -1,10 +1,11 @@
-"""Calibration of scores: a score that says how often detections of that score are right (Guo et al. 2017; Küppers et
-al. 2020).
+"""Calibration of scores, so that a score is the precision of detections with that score.
+
+Guo et al. 2017; Küppers et al. 2020.
 
     scores = g(convert(logits / T))
 
-with a temperature T, or a curve g, fitted beforehand on held-out data: one for all columns, or one a column. A curve is
-given by points (x, y), straight between them and level beyond the first and the last.
+with a temperature T, or a curve g, fitted beforehand on held-out data: one for all columns, or one per column. A curve
+is given by points (x, y); it is linear between them and constant before the first and after the last.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ import tensorflow as tf
 
 @dataclass(frozen=True)
 class Curve:
-    """Points by ascending x."""
+    """A piecewise linear curve through points with ascending x."""
 
     x: tuple[float, ...]
     y: tuple[float, ...]
 
     def __call__(self, scores: tf.Tensor) -> tf.Tensor:
-        """float32, any shape -> the same."""
+        """Applies the curve to scores float32 of any shape."""
         x = tf.constant([-np.inf, *self.x, np.inf], tf.float32)
         y = tf.constant([self.y[0], *self.y, self.y[-1]], tf.float32)
         flat = tf.reshape(scores, [-1])
@@ -39,12 +40,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class CurveOfEach:
-    """Curves by column; columns without one stay as they are."""
+    """Curves by column; columns without a curve are unchanged."""
 
     curves: tuple[tuple[int, Curve], ...]
 
     def __call__(self, scores: tf.Tensor) -> tf.Tensor:
-        """float32 [B, R, C] -> the same."""
+        """Applies the curves to scores float32 [B, R, C]."""
         curves = dict(self.curves)
         columns = tf.unstack(scores, axis=-1)
         return tf.stack([curves[i](column) if i in curves else column for i, column in enumerate(columns)], axis=-1)
@@ -52,13 +53,13 @@ class CurveOfEach:
 
 @dataclass(frozen=True)
 class CalibratedScores:
-    """A score converter of calibrated scores."""
+    """A score converter that calibrates scores."""
 
     converter: Callable[[tf.Tensor], tf.Tensor]
     temperature: float = 1.0
     curve: Curve | CurveOfEach | None = None
 
     def __call__(self, logits: tf.Tensor) -> tf.Tensor:
-        """float32 [B, R, K + 1] -> the same."""
+        """Converts logits float32 [B, R, K + 1] to scores of the same shape."""
         scores = self.converter(logits / self.temperature if self.temperature != 1.0 else logits)
         return scores if self.curve is None else self.curve(scores)

@@ -1,8 +1,8 @@
-"""How much the classes of each anchor count.
+"""Weights of the classes of each anchor in the classification loss.
 
-Without it an anchor weighs the same for all classes. `ExplicitClasses` tells what a record says from what it leaves
-open: that a matched anchor is a dog, or that it is no background, is said; that it is no cat, or that nothing is on an
-unmatched anchor, is only concluded, and may be wrong where not everything is labelled.
+`EveryClass` gives all classes of an anchor the same weight. `ExplicitClasses` distinguishes explicit from implicit
+labels. That a matched anchor is a dog, or that it is not background, is explicit; that it is not a cat, or that there
+is nothing at an unmatched anchor, is implicit, and may be wrong where annotations are incomplete.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from detection.types import Targets
 
 @dataclass(frozen=True)
 class EveryClass:
-    """All classes of an anchor weigh the same."""
+    """All classes of an anchor have the same weight."""
 
     def __call__(self, targets: Targets) -> Targets:
-        """The targets as they are."""
+        """Returns the targets unchanged."""
         return targets
 
 
 @dataclass(frozen=True)
 class ExplicitClasses:
-    """As the TF Object Detection API does with use_confidences_as_targets: what is only concluded weighs
-    `implicit_weight`; unmatched anchors, those between the thresholds too, are background.
+    """Implicit labels have weight `implicit_weight`; unmatched anchors are background.
 
-    Its records hold no confidences, so each box is sure of its classes.
+    Anchors between the matching thresholds are background too. This is what the TF Object Detection API does with
+    use_confidences_as_targets; since its records have no confidences, every box has confidence 1.
     """
 
     implicit_weight: float
 
     def __call__(self, targets: Targets) -> Targets:
-        """Targets with class_weights float32 [B, A, K + 1]."""
+        """Returns the targets with class_weights float32 [B, A, K + 1]."""
         matched = (targets.matches >= 0)[..., tf.newaxis]
         background = tf.where(matched, 0.0, 1.0)
         classes = tf.concat([background, targets.classes[..., 1:]], axis=-1)

@@ -49,7 +49,7 @@ class ArgMaxMatcher:
         best_columns = tf.reshape(tf.argmax(similarity, axis=-1, output_type=tf.int32), [-1, num_rows])
         valid = tf.reshape(valid_rows, [-1, num_rows])
         batch = tf.shape(valid)[0]
-        rows = tf.where(valid, tf.range(num_rows), num_rows)  # num_rows stands for "no row"
+        rows = tf.where(valid, tf.range(num_rows), num_rows)  # num_rows means "no row"
         cells = best_columns + tf.range(batch)[:, tf.newaxis] * num_columns
         no_row = tf.fill([batch * num_columns], num_rows)
         winners = tf.tensor_scatter_nd_min(no_row, tf.reshape(cells, [-1, 1]), tf.reshape(rows, [-1]))

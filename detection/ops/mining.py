@@ -24,7 +24,7 @@ from detection.ops.matchers import UNMATCHED
 
 @dataclass(frozen=True)
 class NoMining:
-    """Counts the losses of every anchor."""
+    """Sums the losses of all anchors."""
 
     def __call__(
         self, loc_losses: tf.Tensor, cls_losses: tf.Tensor, decoded_boxes: tf.Tensor, matches: tf.Tensor
@@ -35,7 +35,7 @@ class NoMining:
 
 @dataclass(frozen=True)
 class HardExampleMiner:
-    """Counts the losses of the hardest anchors only.
+    """Sums the losses of the hardest anchors only.
 
     num_hard_examples 0: no limit. max_negatives_per_positive 0: no ratio rule, every survivor is kept. The two weights
     only affect the ranking.

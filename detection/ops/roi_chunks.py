@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-# Regions of an image at a time: as many as the published configurations have at test time, which therefore need no
+# Regions per image at a time: as many as the published configurations have at test time, which therefore need no
 # loop. Crops are the largest tensors of a second stage, 14 x 14 x 1024 numbers each in a ResNet: 240 MB for 300. The
 # loop does not cost time: 2000 regions through the tail of MobileNet v1 take 1.0 s of CPU time and 160 MiB in chunks,
 # 1.35 s and 1.0 GiB at once (`python benchmarks/roi.py --proposals=2000`, 2 cores of an AMD EPYC, under load).
@@ -30,7 +30,7 @@ def in_chunks(
         boxes: float32 [B, P, 4]; P may be dynamic. If it is static and at most `limit`, function(boxes) is called
             directly.
         sides: shape of the function's result for one region, one for each result.
-        limit: regions of an image at a time.
+        limit: regions per image at a time.
 
     Returns:
         The function's results, each float32 [B, P, *sides].

@@ -1,13 +1,13 @@
-"""Crops of regions from several maps of a pyramid, each region from the map of its level, as one crop of all regions.
+"""Crops regions from the maps of a pyramid, each region from the map of its level, with a single crop op.
 
     k = clip(floor(k0 + log2(sqrt(h w) / 224)), first, last)       (Lin et al. 2017, "Feature Pyramid Networks", Eq. 1)
 
-for a region of h x w pixels. k0 is the last level but one, as in the TF Object Detection API (in the paper 4, of levels
-2 to 5). A region without area belongs to the first.
+for a region of h x w pixels. k0 is the second to last level, as in the TF Object Detection API (in the paper 4, of
+levels 2 to 5). A region without area belongs to the first level.
 
-The maps lie on one canvas: the finest, and to its right the others, each below the one before it, with a border of
-zeros at the right and at the bottom of every map. A region cut from the canvas is cut from its map, and a sample that
-rounding puts just beyond the map's last cell has that cell's value.
+The maps are arranged on one canvas: the finest, and to its right the others, each below the previous one, with a border
+of zeros at the right and at the bottom of every map. Regions are cropped from their map's part of the canvas, and a
+sample that rounding moves just beyond the map's last cell has that cell's value.
 
     +----------+----+
     |          | P3 |
@@ -26,7 +26,7 @@ import tensorflow as tf
 from detection.ops import boxes as box_ops
 from detection.ops.roi_crop import CropAndResize, ImageShape
 
-CANONICAL_SIZE = 224.0  # pixels: side of the images of ImageNet, whose objects are seen on one map of the network
+CANONICAL_SIZE = 224.0  # pixels: the image size of ImageNet pre-training, which is assigned to level k0
 
 # boxes float32 [B, P, 4], pixels of the padded input -> crops float32 [B * P, s, s, c]
 CutOut = Callable[[tf.Tensor], tf.Tensor]
@@ -35,27 +35,27 @@ RegionOp = Callable[[tf.Tensor, tf.Tensor, ImageShape], tf.Tensor]
 
 @dataclass(frozen=True)
 class OneMap:
-    """Regions of the one map there is, by an op of `ops.roi`."""
+    """Applies an op of `ops.roi` to the only map of a network."""
 
     op: RegionOp
 
     def __call__(self, maps: tuple[tf.Tensor, ...], image_shape: ImageShape) -> CutOut:
-        """What cuts regions out of the map."""
+        """Returns a function that crops boxes from the map."""
         (features,) = maps
         return lambda boxes: self.op(features, boxes, image_shape)
 
 
 @dataclass(frozen=True)
 class MultilevelCrop:
-    """Regions of one or several maps, from fine to coarse, each from that of its level; boxes are cut to the image.
+    """Crops each region from the map of its level, given one or several maps from fine to coarse.
 
-    Static shapes stay static, and the number of operations does not depend on that of the regions.
+    Boxes are clipped to the image. Static shapes stay static, and the number of ops does not depend on that of regions.
     """
 
     op: CropAndResize
 
     def __call__(self, maps: tuple[tf.Tensor, ...], image_shape: ImageShape) -> CutOut:
-        """What cuts regions out of the maps, which are laid out here, once."""
+        """Returns a function that crops boxes from the maps, which are arranged on the canvas here, once."""
         canvas, corners, sizes = _lay_out(maps)
         height, width = (tf.cast(side, tf.float32) for side in box_ops.image_shape(canvas))
         image = tf.stack([tf.cast(side, tf.float32) for side in image_shape])
@@ -72,15 +72,19 @@ class MultilevelCrop:
 
 
 def level_numbers(boxes: tf.Tensor, count: int) -> tf.Tensor:
-    """Which of `count` maps, from 0 for the finest, each region is cut from: boxes float32 [B, P, 4], pixels -> int32
-    [B, P]."""
+    """Returns the number of the map for each region, int32 [B, P], from 0 for the finest.
+
+    Args:
+        boxes: float32 [B, P, 4], pixels.
+        count: number of maps.
+    """
     side = tf.sqrt(box_ops.area(boxes)) / CANONICAL_SIZE
     number = tf.floor(tf.math.log(tf.maximum(side, 1e-6)) / tf.math.log(2.0)) + float(count - 2)
     return tf.cast(tf.clip_by_value(number, 0.0, float(count - 1)), tf.int32)
 
 
 def _lay_out(maps: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """(canvas float32 [B, H, W, c], corner of each map on it float32 [L, 2], size of each float32 [L, 2]), in cells."""
+    """Returns the canvas [B, H, W, c], and top left corner and size of each map on it, float32 [L, 2], in cells."""
     sizes = [box_ops.image_shape(features) for features in maps]
     (rows, columns), *others = sizes
     corners, row = [(0, 0)], 0
@@ -91,7 +95,7 @@ def _lay_out(maps: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor
     if others:
         widest = others[0][1]
         column = [_padded(each, 1, widest - size[1] + 1) for each, size in zip(maps[1:], others, strict=True)]
-        below = _most(row - rows - 1, 0)  # what the column is longer by
+        below = _most(row - rows - 1, 0)  # rows by which the column exceeds the finest map
         column.append(tf.zeros_like(canvas[:, : rows + 1 + below - row, : widest + 1]))
         canvas = tf.concat([_padded(canvas, below, 0), tf.concat(column, axis=1)], axis=2)
     return canvas, _pairs(corners), _pairs(sizes)
@@ -102,10 +106,10 @@ def _most(size: int | tf.Tensor, least: int) -> int | tf.Tensor:
 
 
 def _pairs(pairs: Sequence[tuple[int | tf.Tensor, int | tf.Tensor]]) -> tf.Tensor:
-    """float32 [L, 2]."""
+    """Returns pairs as float32 [L, 2]."""
     return tf.stack([tf.stack([tf.cast(value, tf.float32) for value in pair]) for pair in pairs])
 
 
 def _padded(features: tf.Tensor, rows: int | tf.Tensor, columns: int | tf.Tensor) -> tf.Tensor:
-    """With rows and columns of zeros behind the last ones."""
+    """Pads maps with rows and columns of zeros at the bottom and right."""
     return tf.pad(features, [[0, 0], [0, rows], [0, columns], [0, 0]])

@@ -24,8 +24,8 @@ from detection.ops.roi_rounding import rounded
 class PositionSensitiveCrop:
     """Mean of crop_size samples over a box, spread evenly over bins (height, width).
 
-    A part is cropped as `roi_crop.crop` does it, to crop_size / bins samples. That is linear in the maps, but merging
-    samples, or writing it as matrix products, is slower than one crop a bin.
+    Each part is cropped by `roi_crop.crop` to crop_size / bins samples. This is linear in the maps, but merging samples
+    or writing it as matrix products is slower than one crop per bin.
     """
 
     bins: tuple[int, int]

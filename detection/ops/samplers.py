@@ -27,7 +27,7 @@ def random_subset(candidates: tf.Tensor, counts: tf.Tensor, seed: tf.Tensor | No
 
 @dataclass(frozen=True)
 class BalancedSampler:
-    """Draws at most int(positive_fraction * size) positives an image and fills up with negatives.
+    """Draws at most int(positive_fraction * size) positives per image and fills up with negatives.
 
     Without a size (SSD's random_example_sampler) all positives stay, with (1 - f) / f negatives for each.
     """

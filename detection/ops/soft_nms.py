@@ -1,13 +1,14 @@
-"""Soft non-maximum suppression (Bodla et al. 2017), batched: a detection lowers the scores of the boxes that overlap
-it, instead of removing them.
+"""Soft non-maximum suppression (Bodla et al. 2017), batched.
 
-    again and again the box b of the highest score s_b:    s_i <- s_i exp(-IoU(b, i)² / (2 sigma))   for all others i
+A detection lowers the scores of boxes that overlap it, instead of removing them:
 
-per class, until max_detections_per_class are taken or none scores above score_threshold. No overlap removes a box by
-itself, so that there is no IoU threshold. Then step 2 of `ops.nms`. The score of a detection is the lowered one.
+    repeatedly take the box b of the highest score s_b:    s_i <- s_i exp(-IoU(b, i)² / (2 sigma))   for all others i
 
-TensorFlow has it for one class of one image, so images and classes are looked at one after the other: it takes longer
-than plain suppression.
+per class, until max_detections_per_class are taken or no score is above score_threshold. There is no IoU threshold.
+Then step 2 of `ops.nms`. The score of a detection is its lowered score.
+
+TensorFlow's op handles one class of one image, so images and classes are processed one after the other, which takes
+longer than hard suppression.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from detection.ops.nms import Kept, clip_and_select
 
 @dataclass(frozen=True)
 class SoftNms:
-    """Sigma > 0, and the settings of `ops.nms.MulticlassNms` but for its IoU threshold."""
+    """Sigma (above 0), and the settings of `ops.nms.MulticlassNms` without its IoU threshold."""
 
     sigma: float
     score_threshold: float = 0.0
@@ -30,11 +31,11 @@ class SoftNms:
     class_agnostic: bool = False
 
     def __call__(self, boxes: tf.Tensor, scores: tf.Tensor, windows: tf.Tensor) -> Kept:
-        """Detections; arguments as of `MulticlassNms`."""
+        """Returns the detections; for arguments see `MulticlassNms`."""
         return self.with_indices(boxes, scores, windows)[0]
 
     def with_indices(self, boxes: tf.Tensor, scores: tf.Tensor, windows: tf.Tensor) -> tuple[Kept, tf.Tensor]:
-        """As __call__, and int32 [B, D], the row r of each detection, 0 in padding."""
+        """Returns the detections, and int32 [B, D], the row r of each detection, 0 in padding."""
         boxes, scores = tf.stop_gradient(boxes), tf.stop_gradient(scores)
         best_classes, max_output = None, self.max_detections_per_class
         if self.class_agnostic:
@@ -47,8 +48,11 @@ class SoftNms:
         return self._merge_classes(class_boxes, rows, lowered, counts, best_classes, windows)
 
     def _by_class(self, boxes: tf.Tensor, scores: tf.Tensor, max_output: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Rows and scores [B, K, max_output] of the survivors of each image and class, by descending score, and their
-        number [B, K]."""
+        """Suppresses boxes in each image and class.
+
+        Returns:
+            Rows and scores [B, K, max_output] of the survivors, by descending score, and their number [B, K].
+        """
         batch, num_classes = tf.shape(scores)[0], tf.shape(scores)[2]
         shared = boxes.shape[2] == 1
 
@@ -90,8 +94,10 @@ class SoftNms:
         best_classes: tf.Tensor | None,
         windows: tf.Tensor,
     ) -> tuple[Kept, tf.Tensor]:
-        """The survivors of all classes, by descending score. boxes [B, R, Q, 4]; best_classes [B, R], the class of each
-        row where suppression ran on all classes at once."""
+        """Merges the survivors of all classes, by descending score.
+
+        boxes are [B, R, Q, 4]; best_classes [B, R] is the class of each row if suppression was class-agnostic.
+        """
         batch, num_classes, max_output = tf.shape(rows)[0], tf.shape(rows)[1], rows.shape[2]
         real = tf.reshape(tf.sequence_mask(counts, max_output), [batch, -1])
         classes = tf.broadcast_to(tf.range(num_classes)[:, tf.newaxis], tf.shape(rows))

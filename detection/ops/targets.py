@@ -1,4 +1,4 @@
-"""Target assignment: what every anchor is to predict, the first half of the survey's Equation 1.
+"""Target assignment: the targets of every anchor in the survey's Equation 1.
 
     similarity -> match -> for anchor a matched to row m:  codes = encode(b_m, a), class = one-hot(c_m), both weights =
         w_m
@@ -6,8 +6,8 @@
                                                            w_negative
                            ignored:                        codes = 0, class = background, both weights 0
 
-Rows of weight 0 that are not padding (crowds, difficult objects) take the anchors on them, which then count for
-nothing: neither learnt nor punished. Padding rows can take no anchor.
+Anchors can match rows of weight 0 that are not padding (crowds, difficult objects); they are then ignored in the loss.
+No anchor matches a padding row.
 """
 
 from __future__ import annotations
@@ -44,7 +44,14 @@ class TargetAssigner:
     def __call__(
         self, anchors: tf.Tensor, groundtruth: Groundtruth, num_classes: int, image_shape: Shape = (1, 1)
     ) -> Targets:
-        """anchors float32 [A, 4] (shared) or [B, A, 4], pixels; image_shape (H, W). Nothing here carries a gradient."""
+        """Assigns targets to anchors; no gradient flows through them.
+
+        Args:
+            anchors: float32 [A, 4] (shared by all images) or [B, A, 4], pixels.
+            groundtruth: the groundtruth boxes.
+            num_classes: number of foreground classes K.
+            image_shape: height and width of the padded images, pixels; used only with `normalised`.
+        """
         anchors = tf.stop_gradient(anchors)
         matches = self._match(anchors, groundtruth, image_shape)
         matched = matches >= 0
@@ -61,7 +68,7 @@ class TargetAssigner:
         one_hot = tf.one_hot(tf.where(matched, classes + first, background), num_classes + first)
         if is_given(groundtruth.class_sets):  # a box may have several classes
             sets = _gather(groundtruth.class_sets, rows)
-            sets = tf.pad(sets, [[0, 0], [0, 0], [first, 0]])
+            sets = tf.pad(sets, [[0, 0], [0, 0], [one_hot.shape[-1] - sets.shape[-1], 0]])
             one_hot = tf.where(matched[..., tf.newaxis], sets, one_hot)
         return Targets(
             box_codes=tf.stop_gradient(codes),
@@ -72,7 +79,7 @@ class TargetAssigner:
         )
 
     def _match(self, anchors: tf.Tensor, groundtruth: Groundtruth, image_shape: Shape) -> tf.Tensor:
-        """int32 [B, A]."""
+        """Returns the groundtruth row of each anchor, UNMATCHED or IGNORED, int32 [B, A]."""
         boxes = groundtruth.boxes
         if self.normalised:
             per_pixel = 1.0 / tf.cast(tf.stack([*image_shape, *image_shape]), tf.float32)
@@ -84,7 +91,7 @@ class TargetAssigner:
 
 
 def _gather(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """values [B, M, ...] at rows [B, A] -> [B, A, ...], also where M is 0 and every row number is only a stand-in."""
+    """Gathers values [B, M, ...] at rows [B, A]: [B, A, ...]. If M is 0, all row numbers are 0 and give zeros."""
     if not values.shape[1]:
         values = tf.pad(values, [[0, 0], [0, 1]] + [[0, 0]] * (values.shape.rank - 2))
     return tf.gather(values, rows, batch_dims=1)

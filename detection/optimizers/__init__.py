@@ -1,1 +1,1 @@
-"""How weights move: update rules, and learning rates as functions of the step."""
+"""Update rules of optimizers, and learning rates as functions of the step."""

@@ -1,17 +1,17 @@
-"""The three update rules of the config schema, exactly as TensorFlow 1 defined them.
+"""The three update rules of the config schema, exactly as in TensorFlow 1.
 
     RMSProp    rms <- decay rms + (1 - decay) g²;   mom <- momentum mom + rate g / sqrt(rms + epsilon);   w <- w - mom
     Momentum   acc <- momentum acc + g;                                                                w <- w - rate acc
     Adam       m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g²;   w <- w - rate sqrt(1 - b2^t) / (1 - b1^t) m /
                (sqrt(v) + epsilon)
 
-They differ from Keras's: RMSProp's `rms` starts at one and epsilon (1.0 in the usual configs!) stands inside the root.
-Each rule is one fused TensorFlow kernel a variable, which reads and writes every array once: 128 variables with 6.8
-million parameters take 8 ms on two cores, Keras's own RMSprop takes 30. A rule is a frozen description; its variables
-("slots") live in `state.TrainState`, named as in TensorFlow 1 checkpoints.
+They differ from Keras's: RMSProp's `rms` starts at 1, and epsilon (1.0 in the usual configs) is inside the root. Each
+rule is one fused TensorFlow kernel per variable, which reads and writes every array once: 128 variables with 6.8
+million parameters take 8 ms on two cores; Keras's RMSprop takes 30 ms. A rule is an immutable description; its
+variables ("slots") are in `state.TrainState`, named as in TensorFlow 1 checkpoints.
 
 The kernels write through resource handles. In the replica context of `tf.distribute` a mirrored variable's handle is
-that replica's copy; all replicas apply the same reduced gradient to equal copies, so the copies stay equal without
+that replica's copy. All replicas apply the same reduced gradient to equal copies, so the copies stay equal without
 further communication.
 """
 
@@ -27,14 +27,14 @@ from detection.optimizers.schedules import Schedule
 
 
 class Slot(NamedTuple):
-    """One extra array a trained variable (or, as a scalar, one for the whole run)."""
+    """An additional array per trained variable, or, as a scalar, one for the whole run."""
 
     name: str  # suffix of the variable's name in a checkpoint, or the whole name of a scalar
     initial: float
 
 
 class UpdateRule(Protocol):
-    """How one variable moves."""
+    """Update rule of an optimizer."""
 
     slots: ClassVar[tuple[Slot, ...]]  # shaped like the variable
     scalars: tuple[Slot, ...]  # shared by all variables
@@ -47,15 +47,23 @@ class UpdateRule(Protocol):
         gradient: tf.Tensor,
         rate: tf.Tensor,
     ) -> None:
-        """Moves `variable` and its `slots` in place; call it in replica context, inside a compiled function."""
+        """Updates `variable` and its `slots` in place; call it in replica context, inside a compiled function.
+
+        Args:
+            variable: the trained variable.
+            slots: its slots, in the order of `self.slots`.
+            scalars: the shared scalars, in the order of `self.scalars`.
+            gradient: of the shape of the variable.
+            rate: learning rate, float32 scalar.
+        """
 
     def finish(self, scalars: Sequence[tf.Variable]) -> None:
-        """Moves the scalars, once a step, after all variables."""
+        """Updates the scalars, once per step after all variables."""
 
 
 @dataclass(frozen=True)
 class RmsProp:
-    """RMSProp as TensorFlow 1 computes it: epsilon inside the root, the mean square begins at 1."""
+    """RMSProp as TensorFlow 1 computes it: epsilon is inside the root, and the mean square starts at 1."""
 
     decay: float = 0.9
     momentum: float = 0.9
@@ -72,6 +80,7 @@ class RmsProp:
         gradient: tf.Tensor,
         rate: tf.Tensor,
     ) -> None:
+        """See `UpdateRule.update`."""
         rms, mom = slots
         tf.raw_ops.ResourceApplyRMSProp(
             var=variable.handle,
@@ -86,12 +95,13 @@ class RmsProp:
         )
 
     def finish(self, scalars: Sequence[tf.Variable]) -> None:
+        """Does nothing; there are no scalars."""
         del scalars
 
 
 @dataclass(frozen=True)
 class Momentum:
-    """Gradient descent with momentum, not Nesterov's."""
+    """Gradient descent with momentum (not Nesterov's)."""
 
     momentum: float = 0.9
 
@@ -106,6 +116,7 @@ class Momentum:
         gradient: tf.Tensor,
         rate: tf.Tensor,
     ) -> None:
+        """See `UpdateRule.update`."""
         (accumulator,) = slots
         tf.raw_ops.ResourceApplyMomentum(
             var=variable.handle,
@@ -118,12 +129,13 @@ class Momentum:
         )
 
     def finish(self, scalars: Sequence[tf.Variable]) -> None:
+        """Does nothing; there are no scalars."""
         del scalars
 
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam as TensorFlow 1 computes it, its bias corrected in the rate."""
+    """Adam as TensorFlow 1 computes it, with the bias correction applied to the rate."""
 
     beta1: float = 0.9
     beta2: float = 0.999
@@ -133,7 +145,7 @@ class Adam:
 
     @property
     def scalars(self) -> tuple[Slot, ...]:
-        """b1^t and b2^t for the coming step t."""
+        """b1^t and b2^t of the next step t."""
         return (Slot("beta1_power", self.beta1), Slot("beta2_power", self.beta2))
 
     def update(
@@ -144,6 +156,7 @@ class Adam:
         gradient: tf.Tensor,
         rate: tf.Tensor,
     ) -> None:
+        """See `UpdateRule.update`."""
         mean, variance = slots
         power1, power2 = scalars
         tf.raw_ops.ResourceApplyAdam(
@@ -162,6 +175,7 @@ class Adam:
         )
 
     def finish(self, scalars: Sequence[tf.Variable]) -> None:
+        """Multiplies both powers by their decay rates."""
         for power, beta in zip(scalars, (self.beta1, self.beta2), strict=True):
             tf.raw_ops.AssignVariableOp(resource=power.handle, value=_read(power) * beta)
 
@@ -171,7 +185,7 @@ def _read(variable: tf.Variable) -> tf.Tensor:
 
 
 def average(shadow: tf.Variable, variable: tf.Variable, decay: float) -> None:
-    """shadow <- decay shadow + (1 - decay) variable, in place (the exponential moving average of a weight)."""
+    """Updates an exponential moving average in place: shadow <- decay shadow + (1 - decay) variable."""
     tf.raw_ops.ResourceApplyGradientDescent(
         var=shadow.handle, alpha=1.0 - decay, delta=_read(shadow) - _read(variable), use_locking=True
     )
@@ -179,7 +193,7 @@ def average(shadow: tf.Variable, variable: tf.Variable, decay: float) -> None:
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """A rule, its learning rate, and whether shadows of the weights are kept."""
+    """An update rule, its learning rate, and the moving averages of the weights."""
 
     rule: UpdateRule
     schedule: Schedule

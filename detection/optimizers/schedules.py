@@ -1,7 +1,7 @@
-"""Learning rates as functions of the step, in TensorFlow operations only, so that they run inside the compiled step.
+"""Learning rates as functions of the step, in TensorFlow ops, so that they run inside the compiled step.
 
-A schedule is a callable object: int64 scalar step (counted from 0, the number of updates made so far) -> float32 scalar
-learning rate. Nothing is stored, so the rate after a resume is that of the uninterrupted run.
+A schedule is a callable: int64 scalar step (number of updates made so far, from 0) -> float32 scalar learning rate. It
+has no state, so the rate after a resume is that of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Constant:
     learning_rate: float
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """The learning rate at `step`."""
         del step
         return tf.constant(self.learning_rate, tf.float32)
 
@@ -30,7 +31,7 @@ class Constant:
 class ExponentialDecay:
     """A burn-in at a fixed rate, then max(initial * factor ** ((step - burnin_steps) / decay_steps), minimum).
 
-    With `staircase` the exponent is rounded down. A `burnin_learning_rate` of 0 stands for the initial rate.
+    With `staircase` the exponent is rounded down. With a `burnin_learning_rate` of 0 the burn-in uses the initial rate.
     """
 
     initial: float
@@ -43,6 +44,7 @@ class ExponentialDecay:
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         # The quotient is taken in float64: in float32 a step beyond 2**24 would fall on the wrong stair.
+        """The learning rate at `step`."""
         periods = tf.cast(step - self.burnin_steps, tf.float64) / float(self.decay_steps)
         periods = tf.cast(tf.floor(periods) if self.staircase else periods, tf.float32)
         decayed = self.initial * tf.pow(tf.constant(self.decay_factor, tf.float32), periods)
@@ -52,9 +54,12 @@ class ExponentialDecay:
 
 @dataclass(frozen=True)
 class ManualStep:
-    """rates[i] while i boundaries are at or below the step; rates holds one number more than boundaries.
+    """Piecewise constant: rates[i] from boundaries[i - 1] on; there is one more rate than boundaries.
 
-    With `warmup` the rate climbs (or falls) linearly from rates[0] at step 0 to rates[1] at boundaries[0].
+    With `warmup` the rate changes linearly from rates[0] at step 0 to rates[1] at boundaries[0].
+
+    Raises:
+        ValueError: boundaries do not increase from above 0, or the number of rates is wrong.
     """
 
     boundaries: tuple[int, ...]
@@ -67,6 +72,7 @@ class ManualStep:
             raise ValueError(f"boundaries {self.boundaries} must rise from above 0, with one rate more ({self.rates})")
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """The learning rate at `step`."""
         if not self.boundaries:
             return tf.constant(self.rates[0], tf.float32)
         passed = tf.reduce_sum(tf.cast(tf.constant(self.boundaries, tf.int64) <= step, tf.int32))
@@ -80,9 +86,12 @@ class ManualStep:
 
 @dataclass(frozen=True)
 class CosineDecay:
-    """Linear warm-up from warmup_learning_rate to base, a hold at base, then half a cosine down to 0 at total_steps.
+    """Linear warm-up to base, a hold at base, then half a cosine down to 0 at total_steps.
 
-    Where total_steps is warmup_steps + hold_steps there is no descent: base at total_steps, 0 behind it.
+    If total_steps is warmup_steps + hold_steps there is no decay: the rate is base up to total_steps and 0 afterwards.
+
+    Raises:
+        ValueError: warm-up and hold are longer than total_steps.
     """
 
     base: float
@@ -99,6 +108,7 @@ class CosineDecay:
             )
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """The learning rate at `step`."""
         start = self.warmup_steps + self.hold_steps
         now = tf.cast(step, tf.float64)
         progress = tf.clip_by_value((now - start) / max(self.total_steps - start, 1), 0.0, 1.0)

@@ -4,6 +4,8 @@ recall@k, IoU t   fraction of the objects that one of the k best boxes of their 
                   over union of at least t
 mean best IoU@k   mean over the objects of the highest IoU with any of those boxes (the "average best overlap" of
                   Uijlings et al. 2013, over all classes)
+average recall@k  recall, averaged over IoU thresholds from 0.5 to 1: 2 / n sum max(best IoU - 0.5, 0) over n objects
+                  (Hosang et al. 2015, equation 3; Girshick 2015, section 5.5)
 """
 
 from __future__ import annotations
@@ -25,11 +27,14 @@ class RecallRow(NamedTuple):
     best: int | None  # None: all
     recalls: tuple[float, ...]  # at IOUS
     mean_best_iou: float
+    average_recall: float
 
     def to_dict(self) -> dict[str, object]:
         """As plain JSON types."""
         recalls = {f"recall@{iou:g}": value for iou, value in zip(IOUS, self.recalls, strict=True)}
-        return {"best": self.best or "all", **recalls, "mean_best_iou": self.mean_best_iou}
+        return {"best": self.best or "all", **recalls, "mean_best_iou": self.mean_best_iou} | {
+            "average_recall": self.average_recall
+        }
 
 
 class RecallReport(NamedTuple):
@@ -58,12 +63,12 @@ class RecallReport(NamedTuple):
         )
         if self.rows:
             yield f"  of {self.objects} objects found by the best proposals of their image:"
-            yield f"  {'best':>6}  " + "  ".join(f"recall@{iou:g}" for iou in IOUS) + "  mean best IoU"
+            yield f"  {'best':>6}  " + "  ".join(f"recall@{iou:g}" for iou in IOUS) + "  mean best IoU  average recall"
             for row in self.rows:
                 yield (
                     f"  {row.best or 'all':>6}  "
                     + "  ".join(f"{value:10.3f}" for value in row.recalls)
-                    + f"  {row.mean_best_iou:13.3f}"
+                    + f"  {row.mean_best_iou:13.3f}  {row.average_recall:14.3f}"
                 )
 
 
@@ -99,7 +104,12 @@ def report(proposals: ProposalFile, objects: Mapping[str, np.ndarray]) -> Recall
         return RecallReport(tuple(np.diff(proposals.offsets).tolist()), 0, ())
     table = np.concatenate(overlaps)
     rows = [
-        RecallRow(best, tuple(float((values >= iou).mean()) for iou in IOUS), float(values.mean()))
+        RecallRow(
+            best,
+            tuple(float((values >= iou).mean()) for iou in IOUS),
+            float(values.mean()),
+            float(2 * np.maximum(values - 0.5, 0).mean()),
+        )
         for best, values in zip((*BEST, None), table.T, strict=True)
     ]
     return RecallReport(tuple(np.diff(proposals.offsets).tolist()), len(table), tuple(rows))

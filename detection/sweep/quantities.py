@@ -129,7 +129,13 @@ def meta_name(row: SweepRow) -> str:
 
 
 def extractor_name(name: str) -> str:
-    """Display name of an extractor, such as `ResNet-101`; an unknown name is returned as it is."""
+    """Returns the display name of an extractor, such as `ResNet-101` or `ResNet-101 (Keras)`, which is another network.
+
+    An unknown name is returned unchanged.
+    """
+    slim = name.removesuffix("_keras")
+    if slim in EXTRACTORS and slim != name:
+        return f"{EXTRACTORS[slim]} (Keras)"
     return EXTRACTORS.get(name, name or "unknown")
 
 

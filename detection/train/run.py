@@ -81,7 +81,7 @@ class Run:
             self.detector = pipeline.detector()
             names = [variable.path for variable in self.detector.trainable_variables]
             frozen.check(self.settings, names)
-            self.state = TrainState(self.detector, self.settings.optimizer, self.settings.learns)
+            self.state = TrainState(self.detector, self.settings.optimizer, self.settings.is_trained)
         if options.checkpoint_format == OBJECT:
             self.state.check_object_based()
         self.step_number = self._restore(resumed)

@@ -30,12 +30,12 @@ class TrainState:
       step: int64 scalar, the number of steps so far.
     """
 
-    def __init__(self, detector: Detector, optimizer: OptimizerSettings, learns: Callable[[str], bool]) -> None:
+    def __init__(self, detector: Detector, optimizer: OptimizerSettings, is_trained: Callable[[str], bool]) -> None:
         self.detector = detector
         self.step = tf.Variable(
             0, dtype=tf.int64, trainable=False, name=GLOBAL_STEP, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
         )
-        variables = [variable for variable in detector.trainable_variables if learns(variable.path)]
+        variables = [variable for variable in detector.trainable_variables if is_trained(variable.path)]
         if not variables:
             raise ConfigError(
                 "train_config: update_trainable_variables and freeze_variables leave nothing to train; change their"
@@ -123,7 +123,10 @@ class TrainState:
             )
         if unused := names.unused(variables, entries):
             logging.warning(
-                "%s: %s of it left out: %s", source, names.shown(unused), names.cause(variables, entries, unused)
+                "%s: %s of it left out: %s",
+                source,
+                names.abbreviated(unused),
+                names.likely_cause(variables, entries, unused),
             )
         for name in variables.keys() - absent:
             variables[name].assign(values[name])

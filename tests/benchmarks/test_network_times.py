@@ -17,6 +17,7 @@ from detection.benchmark.timing import Timing
 from detection.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
+_GATES = ("Mul", "Mean", "RealDiv", "Reshape", "Sigmoid")  # of hard swish, swish, squeeze and excitation
 QUICK = {"sizes": (64,), "runs": 2, "warmup": 1}
 
 
@@ -97,18 +98,19 @@ def test_by_default_everything_is_measured_once() -> None:
     assert len(planned) == len(set(planned))
     parts = {
         part: [task.name for task in planned if task.part == part]
-        for part in ("network", "ssd", "body", "tail", "train")
+        for part in ("network", "ssd", "center", "body", "tail", "train")
     }
+    assert {"center_net_mobilenet_v2", "center_net_hourglass_104"} <= set(parts["center"])
     assert parts["network"] == list(network_times.CLASSIFIERS) and parts["body"] == parts["tail"]
     assert "ssd_mobilenet_v1" in parts["ssd"] and "ssd_mobilenet_v1_keras" not in parts["ssd"]
     assert set(parts["train"]) == set(reference_networks.REFERENCES) - {"inception_v2"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet_v1_50", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["resnet_v1_50", "mobilenet_v2", "mobilenet_v3_small", "efficientnet-b0"])
 def test_a_reference_is_convolutions_biases_and_activations(name: str) -> None:
-    """Of both kinds one: nothing of batch norm is left, and biases are added by the op that TensorFlow fuses. Odd maps
-    are no smaller than ours."""
+    """Nothing of batch norm is left, nor of the scaling of pixels, and biases are added by the op that TensorFlow
+    fuses. Odd maps are no smaller than ours."""
     shape = (1, 76, 100, 3)
     source = reference_networks.frozen(name, shape)
     ops = [node.op for node in source.frozen.graph.node]
@@ -124,6 +126,7 @@ def test_a_reference_is_convolutions_biases_and_activations(name: str) -> None:
         "MaxPool",
         "AddV2",
         "Identity",
+        *(_GATES if name.startswith(("mobilenet_v3", "efficientnet")) else ()),
     }
     assert ops.count("BiasAdd") == ops.count("Conv2D") + ops.count("DepthwiseConv2dNative")
     ours = network_times._network(name)
@@ -146,6 +149,14 @@ def test_a_folded_keras_model_computes_what_the_model_does() -> None:
     assert expected.max() > 0
     # All maps have even sides here, where padding SAME is what the model does by hand.
     np.testing.assert_allclose(folded(images).numpy(), expected, atol=1e-5 * expected.max())
+
+
+def test_extractors_of_center_net_take_images_of_any_size() -> None:
+    """As the detector pads them."""
+    task = network_times.Task("center_net_hourglass_10", "center", 50)
+    subject, shape = network_times._subject(task, network_times.NetworkOptions(batch=2))
+    assert shape == (2, 50, 50, 3)
+    assert [tuple(features.shape[:3]) for features in subject.forward(tf.zeros(shape))] == [(2, 14, 14)]
 
 
 def test_without_tf_slim_the_extra_is_named(monkeypatch) -> None:

@@ -1,4 +1,4 @@
-"""Messages to anchor generators."""
+"""Builder of anchor generators."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_builds_grid_and_multiscale():
 
 
 def test_flexible_grids():
-    """Sizes and ratios pair up; a map may have any stride and offset."""
+    """Sizes and aspect ratios are paired; maps may have any stride and offset."""
     built = build("""flexible_grid_anchor_generator {
         anchor_grid { base_sizes: [4, 16] aspect_ratios: [1, 4] height_stride: 8 width_stride: 10 width_offset: 3 }
         anchor_grid { base_sizes: 6 aspect_ratios: 1 height_stride: 16 width_stride: 16 height_offset: 8 } }""")

@@ -1,4 +1,4 @@
-"""Messages to box coders."""
+"""Builder of box coders."""
 
 from __future__ import annotations
 

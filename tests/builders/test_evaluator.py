@@ -25,7 +25,7 @@ def test_an_empty_config_gives_the_defaults():
     assert [type(made) for made in evaluators(build(), CATEGORIES)] == [CocoEvaluator]
 
 
-def test_everything_is_carried_over():
+def test_every_field_is_used():
     settings = build("""
         metrics_set: "coco_detection_metrics" metrics_set: "pascal_voc_detection_metrics" metrics_set:
           "pascal_voc_detection_metrics"

@@ -19,7 +19,7 @@ def _build(text: str):
     return hyperparams.build(text_format.Parse(text, hyperparams_pb2.Hyperparams()))
 
 
-def test_defaults_are_the_schemas() -> None:
+def test_defaults_are_those_of_the_schema() -> None:
     built = _build(NORMAL)
     assert built.activation is tf.nn.relu and built.batch_norm is None and built.regularizer is None
     assert built.has_bias and not built.regularize_depthwise
@@ -40,7 +40,7 @@ def test_activations(name: str, value: float) -> None:
     assert float(y[1]) == pytest.approx({"NONE": -1.0, "SWISH": -1 / (1 + np.exp(1))}.get(name, 0.0))
 
 
-def test_regularizers_are_slims() -> None:
+def test_regularizers_equal_tf_slim() -> None:
     kernel = tf.constant([[1.0, -2.0]])
     assert float(
         _build(NORMAL + "regularizer { l2_regularizer { weight: 0.1 } }").regularizer(kernel)
@@ -57,6 +57,7 @@ def test_regularizers_are_slims() -> None:
         ("random_normal_initializer { mean: 1 stddev: 0.5 }", keras.initializers.RandomNormal),
         ("variance_scaling_initializer { factor: 2 uniform: true mode: FAN_AVG }", keras.initializers.VarianceScaling),
         ("keras_initializer_by_name: 'glorot_normal'", keras.initializers.GlorotNormal),
+        ("", keras.initializers.GlorotUniform),
     ],
 )
 def test_initializers(text: str, kind: type) -> None:
@@ -67,6 +68,10 @@ def test_initializers(text: str, kind: type) -> None:
         assert abs(values.mean() - 1) < 0.02
     if "variance" in text:
         assert abs(values).max() <= np.sqrt(3 * 2 / 225) and values.var() == pytest.approx(2 / 225, rel=0.05)
+
+
+def test_without_an_initialiser_it_is_that_of_tensorflow() -> None:
+    assert isinstance(_build("").initializer, keras.initializers.GlorotUniform)
 
 
 def test_batch_norm_and_bias() -> None:

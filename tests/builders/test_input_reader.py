@@ -7,7 +7,7 @@ from google.protobuf import text_format
 
 from detection.builders import input_reader
 from detection.config import label_map
-from detection.data.reading.options import InputOptions
+from detection.data.reading.options import DifficultObjects, InputOptions
 from detection.errors import ConfigError
 from detection.proposals.input_sources import FileProposals, RecordProposals
 from detection.protos import input_reader_pb2
@@ -42,6 +42,13 @@ def test_defaults_are_those_of_the_message():
         label_source="num_classes (3), as train_input_reader.label_map_path is not set",
     )
     assert made.shuffle_buffer_size == 2048 and made.max_number_of_boxes == 100 and made.num_epochs == 0
+
+
+def test_difficult_objects_affect_only_training():
+    assert build(f"{DATA} difficult_objects: TRAIN_ON_DIFFICULT").difficult is DifficultObjects.TRAIN
+    assert build(f"{DATA} difficult_objects: LEAVE_OUT_DIFFICULT").difficult is DifficultObjects.LEAVE_OUT
+    evaluation = build(f"{DATA} difficult_objects: TRAIN_ON_DIFFICULT", is_training=False)
+    assert evaluation.difficult is DifficultObjects.IGNORE
 
 
 def test_fields_arrive_and_evaluation_reads_once():

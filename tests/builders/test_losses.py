@@ -1,4 +1,4 @@
-"""Messages to losses, miner and sampler."""
+"""Builders of losses, hard example mining and sampling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages to matchers."""
+"""Builder of matchers."""
 
 from __future__ import annotations
 

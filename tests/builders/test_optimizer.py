@@ -34,7 +34,7 @@ def test_schedules_equal_the_reference(shared, index):
 
 
 def test_a_first_step_of_0_gives_the_rate_from_the_start():
-    """The commonest manual schedule of published configs; its initial_learning_rate is never used."""
+    """The most common manual schedule of published configs; its initial_learning_rate is never used."""
     rows = "schedule { step: 0 learning_rate: 0.5 } schedule { step: 10 learning_rate: 0.1 }"
     text = f"manual_step_learning_rate {{ initial_learning_rate: 9 {rows} }}"
     schedule = builder.build_schedule(_parse(text, optimizer_pb2.LearningRate))
@@ -84,7 +84,7 @@ def test_every_rule_is_built_with_its_numbers():
         ("use_moving_average: false", False, False),
     ],
 )
-def test_shadows_are_kept_only_when_somebody_reads_them(text, read, kept):
+def test_moving_averages_are_kept_only_if_evaluation_reads_them(text, read, kept):
     decay = builder.build(_parse(_constant() + text), averages_are_read=read).moving_average_decay
     assert (decay is not None) is kept
     if kept:

@@ -1,4 +1,4 @@
-"""Messages to score conversion and suppression."""
+"""Builders of score conversion and non-max suppression."""
 
 from __future__ import annotations
 

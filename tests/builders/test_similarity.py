@@ -1,4 +1,4 @@
-"""Messages to similarities."""
+"""Builder of similarities."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ PART = b"\x08\x01\x12\x08\x12\x02\x08\x02\x12\x02\x08\x02"  # float [2, 2]
 HOSTILE = {
     "a part twice": (PARTS, PARTS.replace(b"\x04\x08\x02", b"\x04\x18\x02"), "'parts' has a part twice"),
     "a part outside": (PARTS, PARTS.replace(b"\x04\x08\x02", b"\x04\x08\x03"), "'parts' has a part outside its shape"),
-    "a part of another type": (PART, b"\x08\x03" + PART[2:], "'parts' has a part of another type"),
+    "a part of a different type": (PART, b"\x08\x03" + PART[2:], "'parts' has a part of a different type"),
     "a reference": (PART, b"\x08\x7f" + PART[2:], "parts.* has the type 127, which no variable has"),
     "no entry": (b"\x08\x01" + SHAPE, b"\x08\x01\x12\x7f" + SHAPE[2:], "an entry of its index is damaged"),
     "no shape": (SHAPE, SHAPE[:6] + b"\x18\x01" * 2, "'conv/weights' has no usable shape"),
@@ -69,7 +69,11 @@ HOSTILE = {
         b"\x08\x49" + SHAPE,
         "'conv/weights' has the type 73, which no variable has",
     ),
-    "a huge shape": (SHAPE, b"\x12\x08\x12\x06\x08\xff\xff\xff\xff\x07", "whose 8589934588 bytes are not there"),
+    "a huge shape": (
+        SHAPE,
+        b"\x12\x08\x12\x06\x08\xff\xff\xff\xff\x07",
+        "which needs 8589934588 bytes; the file has fewer",
+    ),
     "a place to start from in an entry": (bytes(4) + b"\1\0\0\0", b"\5\0\0\0\1\0\0\0", "its index is damaged"),
 }
 

@@ -59,7 +59,7 @@ def test_a_classifier(classifier):
         "  looks like  classifier mobilenet_v1, depth multiplier 0.5, 11 logits",
         f"  weights     137 arrays, {total:,} numbers, float32",
         "  file        3.3 MB; every array can be read, every value is finite",
-        "  step        none is noted",
+        "  step        not stored",
         "",
         "  arrays     numbers  scope",
         f"    137     {total:,}  MobilenetV1",
@@ -76,7 +76,7 @@ def test_a_detector_with_what_training_left(detector):
     assert lines[2] == "  extractor   type: 'ssd_mobilenet_v1' in a config"
     assert lines[3].startswith("  weights     137 arrays")  # neither average nor slot
     assert "  step        2,000" in lines
-    assert any(line.startswith("  averages    of 1 array; a restore leaves them") for line in lines)
+    assert any(line.startswith("  averages    of 1 array; not used for fine-tuning") for line in lines)
     assert f"  also        FeatureExtractor/{_STEM}/Momentum" in lines
     assert max(map(len, lines[1:])) <= 100
 
@@ -85,7 +85,7 @@ def test_what_a_config_takes_of_a_classifier(classifier):
     lines, fault = inspect(Request(classifier, "classification"), for_inspection(CONFIG))
     start = lines.index(f"{CONFIG}, starting from it as 'classification':")
     rows = [line for line in lines[start:] if line.endswith(":")][1:]
-    assert fault == "" and rows[0] == "  135 taken:"
+    assert fault == "" and rows[0] == "  135 restored:"
     assert [row.split(" ", 3)[3] for row in rows[1:]] == [
         "initial value: not in the checkpoint:",
         "initial value: outside the scopes that 'classification' restores:",
@@ -97,7 +97,7 @@ def test_what_a_config_takes_of_a_classifier(classifier):
 
 def test_shapes_that_differ_are_both_shown(detector):
     lines, fault = inspect(Request(detector, "full"), for_inspection(CONFIG))
-    at = lines.index("  2 initial value: another shape in the checkpoint:")
+    at = lines.index("  2 initial value: different shape in the checkpoint:")
     assert fault == "" and lines[at + 1].split() == [
         "BoxPredictor_0/BoxEncodingPredictor/biases",
         "[12]",
@@ -110,19 +110,21 @@ def test_shapes_that_differ_are_both_shown(detector):
 def test_the_config_says_what_is_not_said(detector):
     settings = [f"train_config.fine_tune_checkpoint={detector}", "train_config.fine_tune_checkpoint_type=detection"]
     lines, fault = inspect(Request(), for_inspection(CONFIG, settings))
-    assert fault == "" and f"{CONFIG}, starting from it as 'detection':" in lines and "  135 taken:" in lines
+    assert fault == "" and f"{CONFIG}, starting from it as 'detection':" in lines and "  135 restored:" in lines
 
 
 def test_nothing_taken_is_a_fault_that_names_the_other_kind(detector):
     lines, fault = inspect(Request(detector, "classification"), for_inspection(CONFIG))
-    assert "  0 taken" in lines
+    assert "  0 restored" in lines
     assert fault.startswith(f"{detector}: no variable matches as 'classification', but its names match as 'detection'")
 
 
 def test_another_depth_is_said_so(tmp_path):
     checkpoint_files.write(tmp_path / "thin", _arrays(0.25))
     _, fault = inspect(Request(str(tmp_path / "thin"), "classification"), for_inspection(CONFIG))
-    assert "all 135 names that match have another shape" in fault and fault.endswith("is depth_multiplier the same?")
+    assert "all 135 names that match have a different shape" in fault and fault.endswith(
+        "is depth_multiplier the same?"
+    )
 
 
 def test_every_name_on_request(classifier):
@@ -138,10 +140,7 @@ def test_a_stranger(tmp_path):
         tmp_path / "x", {"net/dense/kernel": np.zeros((3, 4), np.float16), "net/counts": np.zeros(2, np.int32)}
     )
     lines, _ = inspect(Request(str(tmp_path / "x")))
-    assert (
-        lines[1]
-        == "  looks like  nothing that is known here: no scope is one of a network's, no head one of a detector's"
-    )
+    assert lines[1] == "  looks like  no known model: no scope of a known network, no head of a known detector"
     assert lines[2] == "  weights     2 arrays, 14 numbers, float16, int32"
 
 
@@ -161,7 +160,7 @@ def test_cut_damaged_and_missing_checkpoints(tmp_path, classifier):
         Path(f"{cut}{checkpoint_files.DATA}").unlink(missing_ok=True)
         if damaged is not None:
             Path(f"{cut}{checkpoint_files.DATA}").write_bytes(damaged)
-        with pytest.raises(ConfigError, match=r"cut\.ckpt: cannot be read, cut or damaged"):
+        with pytest.raises(ConfigError, match=r"cut\.ckpt: cannot be read, truncated or damaged"):
             inspect(Request(str(cut)))
     with pytest.raises(ConfigError, match=r"none\.ckpt: no such checkpoint"):
         inspect(Request(str(tmp_path / "none.ckpt")))
@@ -172,7 +171,7 @@ def test_faulty_requests(classifier, tmp_path):
         inspect(Request())
     with pytest.raises(ConfigError, match="nothing to inspect"):
         inspect(Request(), for_inspection(CONFIG, ["train_config.fine_tune_checkpoint="]))
-    with pytest.raises(ConfigError, match="'ful' is none of classification, detection, full"):
+    with pytest.raises(ConfigError, match="'ful' is not one of classification, detection, full"):
         inspect(Request(classifier, "ful"), for_inspection(CONFIG))
     with pytest.raises(
         ConfigError,

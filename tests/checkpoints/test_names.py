@@ -90,7 +90,7 @@ PAIRS = {
         MOBILENET,
         [],
         [OVERRIDE, f"{HYPERPARAMS}.batch_norm=none"],
-        "has batch norm the model has biases",
+        "has batch norm and the model biases",
     ),
     "fewer maps": (MOBILENET, [], [f"{EXTRACTOR}.num_layers=5", f"{ANCHORS}.num_layers=5"], "num_layers differs"),
     "separable maps": (MOBILENET, [f"{EXTRACTOR}.use_depthwise=true"], [], "use_depthwise differs"),
@@ -128,7 +128,7 @@ def test_another_base_network_computes_something_else_and_is_loaded_only_on_requ
     ):
         loading.load_into(wrong, path)
     assert loading.load_into(wrong, path, allow_unused=True) == 3
-    assert "have no place in the model and are left out" in caplog.text
+    assert "have no counterpart in the model and are ignored" in caplog.text
     images = tf.constant(random.uniform(0, 255, [1, 64, 64, 3]), tf.float32)
     maps = [detector.extractor(detector.extractor.scale(images))[0].numpy() for detector in (right, wrong)]
     assert np.abs(maps[0] - maps[1]).max() > 1e-3 * np.abs(maps[0]).max()
@@ -161,7 +161,7 @@ def test_what_training_keeps_and_parts_of_other_detectors_are_no_sign(tmp_path):
     assert loading.load_into(_two_stage("faster_rcnn", "model.faster_rcnn.number_of_stages=1"), faster) == 3
     stray = {"SecondStageFeatureExtractor/MobilenetV1/Conv2d_14/weights": np.zeros(1, np.float32)}
     with pytest.raises(
-        ConfigError, match="Conv2d_14/weights has no place in the model.*has layers that the model does not have"
+        ConfigError, match="Conv2d_14/weights has no counterpart in the model.*has layers that the model does not have"
     ):
         loading.load_into(_two_stage("fast_rcnn"), _write(tmp_path / "more", _two_stage("faster_rcnn"), **stray))
 
@@ -200,7 +200,7 @@ def test_fine_tuning_refuses_batch_norm_without_its_gamma(tmp_path, caplog, kind
     start = FineTune(path, kind, load_all)
     with pytest.raises(
         ConfigError,
-        match=r"Conv2d_0/BatchNorm/gamma.* no place in the model, though it takes the kernels .*scale .*--allow_unused",
+        match=r"Conv2d_0/BatchNorm/gamma.* no counterpart in the model, which uses the kernels .*scale .*--allow_unus",
     ):
         restore.restore(variables, start)
     report = restore.restore(variables, start, allow_unused=True)
@@ -213,7 +213,7 @@ def test_fine_tuning_refuses_batch_norm_without_its_gamma(tmp_path, caplog, kind
         ([], "", ""),
         (["override"], "", ""),
         (["override", "scale=false"], "MobilenetV1/Conv2d_0/BatchNorm/gamma", ""),
-        (["override", "batch_norm=none"], "where the checkpoint has batch norm the model has biases", ""),
+        (["override", "batch_norm=none"], "the checkpoint has batch norm and the model biases", ""),
         (["depth_multiplier=0.25"], "depth_multiplier or min_depth differs", ""),
     ],
 )
@@ -238,8 +238,12 @@ def test_starting_from_a_classifier(settings, fault, remark):
         }
     )
     start = FineTune("x", "classification")
-    doubts = restore.examine(shapes, found, start, restore.match(shapes, found, start))
-    assert (doubts.fault != "") == (fault != "") and fault in doubts.fault and (doubts.remark != "") == (remark != "")
+    compatible = restore.compatibility(shapes, found, start, restore.match(shapes, found, start))
+    assert (
+        (compatible.fault != "") == (fault != "")
+        and fault in compatible.fault
+        and (compatible.warning != "") == (remark != "")
+    )
 
 
 def test_starting_from_more_than_the_model_has_is_remarked(tmp_path, caplog):
@@ -248,13 +252,13 @@ def test_starting_from_more_than_the_model_has_is_remarked(tmp_path, caplog):
     path = _write(tmp_path / "m", _ssd(MOBILENET), **stray)
     restore.restore(loading.by_name(_ssd(MOBILENET)), FineTune(path, "detection"))
     assert (
-        "Conv2d_14/weights has no place in the model: the checkpoint has layers that the model does not have"
+        "Conv2d_14/weights has no counterpart in the model: the checkpoint has layers that the model does not have"
         in caplog.text
     )
     caplog.clear()
     path = _write(tmp_path / "biased", _ssd(MOBILENET, OVERRIDE, f"{HYPERPARAMS}.batch_norm=none"))
     restore.restore(loading.by_name(_ssd(MOBILENET)), FineTune(path, "detection"))
-    assert "where the checkpoint has biases the model has batch norm" in caplog.text
+    assert "the checkpoint has biases and the model batch norm" in caplog.text
 
 
 def test_a_first_stage_alone_leaves_the_rest_of_a_classifier():
@@ -262,7 +266,7 @@ def test_a_first_stage_alone_leaves_the_rest_of_a_classifier():
     whole = _shapes(_two_stage("faster_rcnn")).items()
     found = _entries({name.partition("/")[2]: shape for name, shape in whole if "FeatureExtractor" in name})
     start = FineTune("x", "classification")
-    assert restore.examine(shapes, found, start, restore.match(shapes, found, start)) == ("", "")
+    assert restore.compatibility(shapes, found, start, restore.match(shapes, found, start)) == ("", "")
 
 
 def test_the_classifier_of_inception_v2_starts_detectors_without_a_word():
@@ -283,7 +287,7 @@ def test_the_classifier_of_inception_v2_starts_detectors_without_a_word():
     )
     assert f"{stem}/biases" in recognise.classifier_shapes("inception_v2", 9)
     found |= _entries({f"{stem}/biases": (8,), "InceptionV2/Logits/Conv2d_1c_1x1/biases": (9,)})
-    assert restore.examine(shapes, found, start, restore.match(shapes, found, start)) == ("", "")
+    assert restore.compatibility(shapes, found, start, restore.match(shapes, found, start)) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -303,7 +307,7 @@ def test_the_classifier_of_inception_v2_starts_detectors_without_a_word():
 def test_causes_that_names_alone_tell(left, missing, said):
     wanted = ["FeatureExtractor/MobilenetV1/Conv2d_0/weights", "BoxPredictor_0/ClassPredictor/weights", *missing]
     found = [name for name in wanted if name not in missing] + left
-    cause = names.cause(wanted, found, left)
+    cause = names.likely_cause(wanted, found, left)
     assert said in cause and bool(said) == bool(cause)
 
 
@@ -345,5 +349,5 @@ def test_causes_that_names_alone_tell(left, missing, said):
     ],
 )
 def test_causes_that_shapes_tell(differ, said):
-    found = names.shape_cause(differ)
+    found = names.likely_shape_cause(differ)
     assert said in found and bool(said) == bool(found)

@@ -77,6 +77,15 @@ def test_a_classifier_gives_the_network(empty, values, tmp_path: Path) -> None:
     assert report.unexpected == ("feature_extractor/layer_with_weights-104/kernel",)
 
 
+def test_a_classifier_is_the_first_layer_of_mobilenet_deconvolved(tmp_path: Path) -> None:
+    made = _detector("mobilenet_v2")
+    first = f"{EXTRACTOR}_network/layer_with_weights-0/"
+    network = {key: np.ones(each.shape, "f4") for key, each in made.object_keys().items() if key.startswith(first)}
+    saved = {f"feature_extractor/{key.removeprefix(first)}": value for key, value in network.items()}
+    report = loading.start_from(made, FineTune(object_checkpoints.write(tmp_path, saved), "classification"))
+    assert len(report.restored) == len(network) == 260 and not report.missing and not report.unexpected
+
+
 def test_hourglasses_have_no_classifier(prefix: str) -> None:
     with pytest.raises(ConfigError, match="no variable matches as 'classification'"):
         loading.start_from(_detector("hourglass_10"), FineTune(prefix, "classification"))

@@ -47,7 +47,7 @@ def test_name_based_and_damaged_files_are_told_apart(tmp_path: Path) -> None:
     assert not object_files.is_object_based(tmp_path / "model.ckpt-1")
     prefix = object_checkpoints.write(tmp_path, VALUES)
     Path(f"{prefix}.data-00000-of-00001").write_bytes(b"")
-    with pytest.raises(UnreadableCheckpointError, match="cut or damaged"):
+    with pytest.raises(UnreadableCheckpointError, match="truncated or damaged"):
         object_files.contents(prefix)
 
 

@@ -21,7 +21,7 @@ def test_a_training_checkpoint_is_described(tmp_path: Path) -> None:
     prefix = object_checkpoints.write(tmp_path, values, slot="momentum")
     lines, fault = inspect(Request(prefix))
     text = "\n".join(lines)
-    assert "a detector, 91 logits an anchor" in text and "2 arrays, 570 numbers" in text and not fault
+    assert "a detector, 91 logits per anchor" in text and "2 arrays, 570 numbers" in text and not fault
     assert "every value is finite" in text and "step        7" in text and "momentum of 2" in text
 
 

@@ -68,7 +68,7 @@ def test_heads_of_another_shape_are_left_out_and_reported(empty, values, tmp_pat
     head = "model/_box_predictor/_prediction_heads/class_predictions_with_background/_class_predictor_layers/0/"
     others = {key: np.zeros((*value.shape[:-1], 9), "f4") for key, value in values.items() if key.startswith(head)}
     prefix = object_checkpoints.write(tmp_path, values | others)
-    with pytest.raises(ConfigError, match="2 of .* variables are of another shape there, e.g. .*_class_predictor"):
+    with pytest.raises(ConfigError, match="2 of .* variables are of a different shape there, e.g. .*_class_predictor"):
         loading.load_into(empty, prefix)
     assert object_checkpoints.filled(empty, values) == set()
     report = loading.start_from(empty, FineTune(prefix, "full"))
@@ -96,7 +96,7 @@ def test_a_checkpoint_of_another_network_is_refused(empty, values, tmp_path: Pat
     more = {**values, f"{BACKBONE}layer_with_weights-99/kernel": np.zeros([1, 1, 8, 8], "f4")}
     prefix = object_checkpoints.write(tmp_path, more)
     for kind in ("detection", "full"):
-        with pytest.raises(ConfigError, match="layer_with_weights-99/kernel have no place in the model"):
+        with pytest.raises(ConfigError, match="layer_with_weights-99/kernel have no counterpart in the model"):
             loading.start_from(empty, FineTune(prefix, kind))
     with pytest.raises(ConfigError, match="layer_with_weights-99/kernel have no place"):
         loading.load_into(empty, prefix)
@@ -144,7 +144,7 @@ def test_the_inspector_says_what_a_config_would_take(detector, values, tmp_path:
     start = FineTune(prefix, "detection")
     found = inspect.inspect(inspect.Request(prefix), inspect.Configured("my.config", detector, start))
     extractor = sum(key.startswith("model/_feature_extractor/") for key in values)
-    assert f"  {extractor} taken:" in found.lines and not found.fault
+    assert f"  {extractor} restored:" in found.lines and not found.fault
     start = FineTune(prefix, "classification")
     found = inspect.inspect(inspect.Request(prefix), inspect.Configured("my.config", detector, start))
     assert "they do as 'detection'" in found.fault

@@ -90,8 +90,8 @@ def test_the_inspector_says_what_the_checkpoint_is_of(detector, values, tmp_path
     prefix = object_checkpoints.write(tmp_path, values)
     configured = inspect.Configured("my.config", detector, FineTune(prefix, "detection"))
     found = inspect.inspect(inspect.Request(prefix), configured)
-    assert any("a two-stage detector, 5 logits a region" in line for line in found.lines) and not found.fault
-    assert f"  {sum(key.startswith((FIRST, SECOND)) for key in values)} taken:" in found.lines
+    assert any("a two-stage detector, 5 logits per region" in line for line in found.lines) and not found.fault
+    assert f"  {sum(key.startswith((FIRST, SECOND)) for key in values)} restored:" in found.lines
 
 
 def test_fast_rcnn_starts_from_faster_rcnn_and_rfcn_from_neither(tmp_path: Path) -> None:

@@ -173,12 +173,14 @@ def test_a_variable_that_is_missing_or_of_another_shape_is_named(tmp_path):
 
 def test_what_is_no_such_classifier_is_refused(tmp_path):
     path = _random_mobilenet(tmp_path / "m.ckpt")
-    with pytest.raises(ConfigError, match=r"is of mobilenet_v1, not of mobilenet_v2; use --network=mobilenet_v1"):
+    with pytest.raises(
+        ConfigError, match=r"is a checkpoint of mobilenet_v1, not of mobilenet_v2; use --network=mobilenet_v1"
+    ):
         pretrained.load(path, "mobilenet_v2")
     with pytest.raises(ConfigError, match=r"no network 'mobilenet'; did you mean 'mobilenet_v[12]'"):
         pretrained.load(path, "mobilenet")
     checkpoint_files.write(tmp_path / "other", {"SomeNet/weights": np.zeros(3, np.float32)})
-    with pytest.raises(ConfigError, match=r"holds no network that is known here.*MobilenetV1"):
+    with pytest.raises(ConfigError, match=r"holds no known network.*MobilenetV1"):
         pretrained.load(str(tmp_path / "other"))
 
     def drop_head(values: dict) -> None:
@@ -194,7 +196,7 @@ def test_a_checkpoint_with_more_than_the_network_is_loaded_on_request_only(tmp_p
     path = _random_mobilenet(tmp_path / "m", change=lambda values: values.update({stray: np.ones(8, np.float32)}))
     with pytest.raises(
         ConfigError,
-        match=f"{stray} has no place in mobilenet_v1 at depth multiplier 0.25.*where the checkpoint has biases",
+        match=f"{stray} has no counterpart in mobilenet_v1 at depth multiplier 0.25.*the checkpoint has biases",
     ):
         pretrained.load(path)
     assert pretrained.load(path, allow_unused=True).num_logits == 11 and stray in caplog.text

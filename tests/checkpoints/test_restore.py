@@ -73,8 +73,11 @@ def test_another_shape_or_a_missing_name_keeps_the_initial_value_and_is_reported
     report = restore.restore(variables, FineTune(path, "full"))
     assert report.mismatched == ("BoxPredictor_0/weights",) and report.missing == ("BoxPredictor_0/biases",)
     np.testing.assert_array_equal(variables["BoxPredictor_0/weights"].numpy(), before)
-    assert "1 variable has another shape there and keeps its initial value: BoxPredictor_0/weights" in caplog.text
-    assert "another shape in the checkpoint, e.g. BoxPredictor_0/weights" in report.table()
+    assert (
+        "1 variable has a different shape in the checkpoint and keeps its initial value: BoxPredictor_0/weights"
+        in caplog.text
+    )
+    assert "different shape in the checkpoint, e.g. BoxPredictor_0/weights" in report.table()
 
 
 def test_classification_strips_the_scope(tmp_path):
@@ -133,14 +136,14 @@ def test_nothing_matched_names_the_closest(tmp_path):
     checkpoint_files.write(path, {_CONV: np.zeros(1, np.float32)})
     with pytest.raises(
         ConfigError,
-        match=r"another shape, e\.g\. FeatureExtractor/TinyNet/Conv2d_0/weights is \[1\] there and \[3, 3, 3, 4\]",
+        match=r"different shape, e\.g\. FeatureExtractor/TinyNet/Conv2d_0/weights is \[1\] there and \[3, 3, 3, 4\]",
     ):
         restore.restore(_variables(), FineTune(str(path), "full"))
 
 
 def test_wrong_kind_wrong_path_and_object_based(tmp_path):
     with pytest.raises(
-        ConfigError, match="fine_tune_checkpoint_type: 'ful' is none of classification, detection, full"
+        ConfigError, match="fine_tune_checkpoint_type: 'ful' is not one of classification, detection, full"
     ):
         restore.restore(_variables(), FineTune("x", "ful"))
     with pytest.raises(ConfigError, match="nowhere/model.ckpt: no such checkpoint"):
@@ -193,7 +196,7 @@ def test_ssd_over_vgg_starts_from_the_thinned_fully_connected_layers(tmp_path):
     assert report.adapted == tuple(f"FeatureExtractor/vgg_16/{name}" for name in sorted(_THIN)) and report.restored[
         0
     ].endswith("conv1_1/biases")
-    assert not report.mismatched and not report.unexpected and "adapted, from another shape" in report.table()
+    assert not report.mismatched and not report.unexpected and "adapted, from a different shape" in report.table()
     values = checkpoint_files.read(start.path)
     kernel = variables["FeatureExtractor/vgg_16/fc6/weights"].numpy()
     np.testing.assert_array_equal(kernel, values["vgg_16/fc6/weights"][::3, ::3, :, ::4])

@@ -53,7 +53,7 @@ def test_a_garbage_state_file_never_means_step_0(tmp_path, state, caplog):
         (tmp_path / "checkpoint").write_bytes(state)
     kept = Checkpoints(tmp_path)
     assert kept.read_newest()[0] == 2
-    assert "found by their names" in caplog.text
+    assert "found by their file names" in caplog.text
     kept.save(3, _tensors(3))
     assert tf.train.latest_checkpoint(str(tmp_path)) == str(tmp_path / "model.ckpt-3")
 
@@ -65,7 +65,7 @@ def test_trouble_after_a_save_is_told_and_the_save_counts(tmp_path, caplog):
     (tmp_path / f"model.ckpt-1{checkpoint_files.DATA}").mkdir()  # nor the old checkpoint be deleted.
     assert kept.save(2, _tensors(2)) == kept.prefix(2)
     assert checkpoint_files.read(kept.prefix(2))["w"][0] == 2
-    assert caplog.text.count("model.ckpt-2 is saved, but the files beside it") == 2
+    assert caplog.text.count("model.ckpt-2 is saved, but old checkpoints or the checkpoint state file") == 2
 
 
 def test_a_damaged_newest_falls_back_with_one_warning(tmp_path, caplog):

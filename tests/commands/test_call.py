@@ -1,4 +1,4 @@
-"""A command in this process leaves nothing of itself behind."""
+"""Running a command inside the process restores the process afterwards."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def state() -> tuple[object, ...]:
         (["check_config.py"], 2),
     ],
 )
-def test_nothing_is_left_behind(words, code, monkeypatch):
+def test_the_process_is_restored(words, code, monkeypatch):
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     app.define_help_flags()  # absl does so at its first run, once for a process.
     before = state()
@@ -76,7 +76,7 @@ def test_the_process_flags_act_while_the_command_runs(monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "program"), [("check", "detection check"), ("check_config.py", "check_config.py")])
-def test_a_command_speaks_under_the_name_it_was_called_by(name, program, capfd):
+def test_messages_use_the_name_that_was_called(name, program, capfd):
     assert call(name) == 2
     error = capfd.readouterr().err
     assert error.startswith(f"error: no config is named; usage: {program} [--no_paths]")

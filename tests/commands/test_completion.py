@@ -1,4 +1,4 @@
-"""Completion scripts, tried in the shells that are there."""
+"""Completion scripts, tested in the installed shells."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def script(shell: str, capfd) -> str:
 
 
 def complete(text: str, *words: str) -> list[str]:
-    """What bash offers for the last of the words, which it has broken at `=`."""
+    """Bash's suggestions for the last word; bash splits words at `=`."""
     quoted = " ".join(f"'{word}'" for word in words)
     code = (
         f"{text}\nCOMP_WORDS=({quoted})\nCOMP_CWORD={len(words) - 1}\n_detection\nprintf '%s\\n' \"${{COMPREPLY[@]}}\""
@@ -46,7 +46,7 @@ def test_bash(capfd, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("shell", "check"), [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")])
-def test_the_shell_can_read_it(shell, check, capfd, tmp_path):
+def test_the_script_is_valid_for_the_shell(shell, check, capfd, tmp_path):
     text = script(shell, capfd)
     for entry in catalogue.COMMANDS:
         assert entry.name in text

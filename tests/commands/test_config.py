@@ -23,13 +23,20 @@ def test_list_names_every_file(capfd):
     assert call("config") == 0 and capfd.readouterr().out.splitlines() == lines
 
 
+def test_every_kind_of_detector_and_pyramid_has_a_config_to_start_from():
+    started = [files.load(path).model for path in (ROOT / "configs").glob("*.config")]
+    assert {model.WhichOneof("model") for model in started} == {"ssd", "faster_rcnn", "fast_rcnn", "center_net"}
+    types = " ".join(getattr(model, model.WhichOneof("model")).feature_extractor.type for model in started)
+    assert "_fpn" in types and "_bifpn" in types
+
+
 @pytest.mark.parametrize("name", [NAME, f"{NAME}.config", f"builtin:{NAME}"])
 def test_show(name, capfd):
     assert call("config", "show", name) == 0
     assert capfd.readouterr().out == (ROOT / "configs" / f"{NAME}.config").read_text()
 
 
-def test_copy_writes_no_file_over_another(tmp_path, monkeypatch, capfd):
+def test_copy_does_not_overwrite_a_file(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert call("config", "copy", NAME, "my.config") == 0
     text = Path("my.config").read_text()

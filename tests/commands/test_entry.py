@@ -1,4 +1,4 @@
-"""The program `detection`: which command is meant, and what it says where none is."""
+"""The program `detection`: choice of the command, and errors for unknown ones."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def test_version(program):
         ("create_tf_record", "unknown command create_tf_record; did you mean convert?"),
         ("model_main", "unknown command model_main; did you mean train?"),
         ("xyzzy", "unknown command xyzzy; detection --help lists the commands"),
-        ("--model_dir=run", "--model_dir=run: flags stand behind the command"),
+        ("--model_dir=run", "--model_dir=run: flags come after the command"),
     ],
 )
-def test_what_is_no_command(program, word, says):
+def test_unknown_commands(program, word, says):
     code, out, err = program(word)
     assert (code, out) == (2, "") and err.startswith(f"error: {says}") and err.count("\n") == 1
 

@@ -1,4 +1,4 @@
-"""Flags of a command: absl's ways of writing them, one line an error."""
+"""Flags of a command: absl's syntax, one-line errors."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def test_ways_to_write_a_flag(flags, words, name, value):
     assert given.flags[name].value == value and given.flags.path == "x"
 
 
-def test_arguments_stand_anywhere_and_behind_two_dashes_are_no_flags(flags):
+def test_arguments_may_be_anywhere_and_are_no_flags_after_two_dashes(flags):
     given = flags.parse("program", ["a", "--path=x", "b", "--", "--quiet"])
     assert given.arguments == ["a", "b", "--quiet"] and not given.flags.quiet
-    assert given.words == ("a", "--path=x", "b", "--", "--quiet")
+    assert given.argv == ("a", "--path=x", "b", "--", "--quiet")
 
 
 def test_flags_from_a_file(flags, tmp_path):

@@ -1,4 +1,4 @@
-"""Help: every command's, without TensorFlow, in well under a second."""
+"""`--help` of every command, without TensorFlow, in well under a second."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = [entry.name for entry in catalogue.BY_NAME.values()]
 
 
-def test_every_file_of_the_folder_is_a_command_or_serves_them():
+def test_every_file_of_the_folder_is_a_command_or_a_helper():
     files = {path.stem for path in (ROOT / "detection" / "commands").glob("*.py")}
     assert files - {"__init__", "call", "catalogue", "entry", "flags", "help"} == set(NAMES)
 
 
-def test_scripts_and_commands_are_each_others():
+def test_scripts_and_commands_match():
     scripts = {path.name: path.read_text() for path in (ROOT / "scripts").glob("*.py")}
     for entry in catalogue.BY_SCRIPT.values():
         assert f'entry.script("{entry.name}")' in scripts[entry.script], entry.script
@@ -31,7 +31,7 @@ def test_scripts_and_commands_are_each_others():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_help_of_a_command(name, capfd):
-    """Exit code 0, and all a reader needs: usage, what it does, an example, every flag."""
+    """Exit code 0, with usage, description, an example and every flag."""
     entry = catalogue.BY_NAME[name]
     words = entry.script if entry in catalogue.ORIGINALS else name
     assert call(words, "--help") == 0
@@ -81,8 +81,8 @@ def test_full_help_lists_the_flags_of_the_process(capfd):
     assert "--verbosity=" not in capfd.readouterr().out
 
 
-def test_help_imports_neither_tensorflow_nor_anything_else_that_is_slow():
-    """One process for all of them: what none of them has imported, none alone has."""
+def test_help_imports_nothing_slow():
+    """One process for all commands: a module that none of them imports is not imported by any single one."""
     code = (
         "import sys\n"
         "from detection.commands import catalogue\n"
@@ -95,8 +95,8 @@ def test_help_imports_neither_tensorflow_nor_anything_else_that_is_slow():
     assert done.returncode == 0, done.stderr
 
 
-def test_commands_import_what_is_heavy_only_in_run():
-    """Imports at the top of a command are light ones, so that the test above stays true of each."""
+def test_commands_import_slow_modules_only_in_run():
+    """Module-level imports of a command are fast, so that the test above holds for each."""
     for path in (ROOT / "detection" / "commands").glob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("detection."):

@@ -1,4 +1,4 @@
-"""Programs under the names of the TF Object Detection API: every flag of theirs, records where theirs write them."""
+"""Programs of the TF Object Detection API: all of their flags, and records in the same files."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ FLAGS = {
 }
 
 
-def test_every_original_is_looked_at():
+def test_every_original_is_tested():
     assert set(FLAGS) == {entry.name for entry in catalogue.ORIGINALS}
 
 
 @pytest.mark.parametrize("name", FLAGS)
-def test_every_flag_of_theirs_is_known(name):
+def test_every_flag_of_the_original_is_accepted(name):
     flags = Flags()
     catalogue.BY_NAME[name].module().define(flags)
     assert set(FLAGS[name].split()) <= set(flags.values)
@@ -66,7 +66,7 @@ REFUSED = [
     ("export_tflite_graph_tf2", (), "export_tflite_graph_tf2.py: the graph with TFLite_Detection_PostProcess cannot"),
     ("export_tflite_ssd_graph", (), "export_tflite_ssd_graph.py: the graph with TFLite_Detection_PostProcess cannot"),
     ("create_coco_tf_record", ("--include_masks",), "--include_masks: masks are not supported"),
-    ("create_coco_tf_record", ("--train_image_dir=a",), "--train_annotations_file is missing; it belongs to"),
+    ("create_coco_tf_record", ("--train_image_dir=a",), "--train_annotations_file is missing; it is needed with"),
     ("create_coco_tf_record", (), "no split is given"),
     ("create_pet_tf_record", ("--nofaces_only",), "--faces_only: boxes around whole bodies come from masks"),
     ("create_pascal_tf_record", ("--year=merged", "--annotations_dir=x"), "--annotations_dir=x: can be given for one"),
@@ -81,20 +81,20 @@ REQUIRED = {
 
 
 @pytest.mark.parametrize(("name", "words", "says"), REFUSED)
-def test_what_cannot_be_honoured_is_refused_by_name(name, words, says, capfd):
+def test_unsupported_flags_are_refused_by_name(name, words, says, capfd):
     assert call(f"{name}.py", *REQUIRED.get(name, ()), *words) == 2
     err = capfd.readouterr().err
     assert err.startswith(f"error: {says}") and err.count("\n") == 1
 
 
 def test_a_flag_that_is_not_supported_may_have_its_default(capfd):
-    """Scripts of others write defaults down."""
+    """Existing scripts may give default values explicitly."""
     words = ("--nouse_side_inputs", "--nowrite_inference_graph", "--input_shape=1,None,None,3")
     assert call("export_inference_graph.py", *REQUIRED["export_inference_graph"], *words) == 2
     assert "error: c: no such checkpoint" in capfd.readouterr().err
 
 
-def test_the_trainer_keeps_as_many_checkpoints_as_theirs():
+def test_the_trainer_keeps_as_many_checkpoints_as_the_original():
     flags = Flags()
     catalogue.BY_NAME["model_main_tf2"].module().define(flags)
     assert flags.values["max_checkpoints"].default == 7

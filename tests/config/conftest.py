@@ -1,4 +1,4 @@
-"""A small config that everything about configs can start from."""
+"""A small config for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What names of variables do not tell: a checkpoint used with another config than the one that lies beside it."""
+"""Differences between a config and the one saved next to the checkpoint that it is used with."""
 
 from __future__ import annotations
 
@@ -30,8 +30,11 @@ ANCHORS = "model.ssd.anchor_generator.ssd_anchor_generator"
 def test_fields_that_change_what_weights_compute_are_named(ssd, tmp_path, setting, said):
     config.save(ssd, tmp_path / "pipeline.config")
     changed = config.override(ssd, [setting])
-    told = beside.differences(tmp_path / "model.ckpt-5", config.to_text(changed))
-    assert told.startswith(f"{tmp_path / 'pipeline.config'} beside the checkpoint has other values") and said in told
+    message = beside.differences(tmp_path / "model.ckpt-5", config.to_text(changed))
+    assert (
+        message.startswith(f"{tmp_path / 'pipeline.config'} next to the checkpoint differs in fields")
+        and said in message
+    )
     assert said in beside.differences(tmp_path / "best" / "model.ckpt-5", config.to_text(changed))  # one folder below
 
 
@@ -45,7 +48,7 @@ def test_fields_that_change_what_weights_compute_are_named(ssd, tmp_path, settin
         "model.ssd.num_classes=90",  # the shapes tell
     ],
 )
-def test_what_may_differ_is_not_mentioned(ssd, tmp_path, setting):
+def test_training_only_fields_are_not_reported(ssd, tmp_path, setting):
     config.save(ssd, tmp_path / "pipeline.config")
     assert beside.differences(tmp_path / "model.ckpt-5", config.to_text(config.override(ssd, [setting]))) == ""
 
@@ -58,7 +61,7 @@ def test_the_config_of_the_run_counts_before_one_that_was_edited(ssd, tmp_path):
 
 
 @pytest.mark.parametrize("text", [None, "no config", "model { faster_rcnn { num_classes: 3 } }", "train_config {}"])
-def test_without_a_config_to_compare_with_nothing_is_said(ssd, tmp_path, text):
+def test_without_a_config_there_are_no_differences(ssd, tmp_path, text):
     if text is not None:
         (tmp_path / "pipeline.config").write_text(text)
     assert beside.differences(tmp_path / "model.ckpt-5", config.to_text(ssd)) == ""

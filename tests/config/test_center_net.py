@@ -1,4 +1,4 @@
-"""What configs of CenterNet may say."""
+"""The check of CenterNet configs."""
 
 from __future__ import annotations
 
@@ -66,13 +66,12 @@ def test_other_tasks_are_refused_by_name_and_line_all_at_once(tmp_path: Path) ->
         ),
         (
             f"{EXTRACTOR}.channel_means=[1, 2]",
-            f"{EXTRACTOR}.channel_means has 2 values; give 3, one a channel, or none",
+            f"{EXTRACTOR}.channel_means has 2 values; give 3, one per channel, or none",
         ),
         (f"{EXTRACTOR}.channel_stds=[1, 0, 1]", f"{EXTRACTOR}.channel_stds[1] (0) must be more than 0"),
         (f"{EXTRACTOR}.upsampling_interpolation=cubic", "('cubic') is not supported; use nearest, bilinear"),
         (f"{CENTERS}.min_box_overlap_iou=1", f"{CENTERS}.min_box_overlap_iou (1) must be in (0, 1)"),
         (f"{CENTERS}.max_box_predictions=0", f"{CENTERS}.max_box_predictions (0) must be at least 1"),
-        (f"{CENTERS}.use_labeled_classes=true", f"{CENTERS}.use_labeled_classes (true) is not supported"),
         (f"{CENTERS}.keypoint_weights_for_center=[1]", f"{CENTERS}.keypoint_weights_for_center (1 value) is not supp"),
         (
             f"{CENTERS}.classification_loss={{weighted_sigmoid {{}}}}",
@@ -85,14 +84,14 @@ def test_other_tasks_are_refused_by_name_and_line_all_at_once(tmp_path: Path) ->
         (f"{BOXES}.localization_loss=none", f"{BOXES}.localization_loss is not set"),
         (
             f"{BOXES}.scale_head_params={{num_filters: [8, 8] kernel_sizes: 3}}",
-            f"{BOXES}.scale_head_params.num_filters has 2 values and kernel_sizes 1; give both as many",
+            f"{BOXES}.scale_head_params.num_filters has 2 values and kernel_sizes 1; give both the same number",
         ),
         (f"{MODEL}.num_classes=900000", f"{MODEL}.num_classes (900000) makes heat maps of 921,600,000 numbers"),
         (f"{CENTERS}.center_head_params={{num_filters: [4096, 4096] kernel_sizes: [31, 31]}}", "make a head of about"),
         (f"{MODEL}.output_prediction_dict=true", f"{MODEL}.output_prediction_dict (true) is not supported"),
     ],
 )
-def test_what_makes_no_sense_is_refused(setting: str, expected: str) -> None:
+def test_invalid_values_are_refused(setting: str, expected: str) -> None:
     faults, _ = _check(setting)
     assert len(faults) == 1 and expected in faults[0], faults
 
@@ -109,7 +108,7 @@ def test_what_makes_no_sense_is_refused(setting: str, expected: str) -> None:
         ),
     ],
 )
-def test_what_changes_nothing_is_said(setting: str, expected: str) -> None:
+def test_fields_without_effect_give_warnings(setting: str, expected: str) -> None:
     faults, warnings = _check(setting)
     assert faults == [] and len(warnings) == 1 and expected in warnings[0], warnings
     assert "CenterNet.compute" not in str(_check(f"{MODEL}.compute_heatmap_sparse=true"))
@@ -120,7 +119,7 @@ def test_top_down_layers_of_mobilenet_can_be_changed() -> None:
     assert _check(*how, type_="mobilenet_v2_fpn") == ([], [])
 
 
-def test_the_loss_of_heat_maps_is_for_nothing_else() -> None:
+def test_the_heat_map_loss_is_refused_elsewhere() -> None:
     text = detector_configs.ssd(detector_configs.Settings("ssd_mobilenet_v1", 128, 128))
     setting = "model.ssd.loss.classification_loss={penalty_reduced_logistic_focal_loss {}}"
     message = config.override(text_format.Parse(text, pipeline_pb2.TrainEvalPipelineConfig()), [setting])
@@ -130,7 +129,7 @@ def test_the_loss_of_heat_maps_is_for_nothing_else() -> None:
         config.check(message, "", check_paths=False)
 
 
-def test_it_describes_itself() -> None:
+def test_config_summary() -> None:
     message = _message(f"{BOXES}.task_loss_weight=2", f"{MODEL}.post_processing={{batch_non_max_suppression {{}}}}")
     rows = dict(describe.model_rows(message))
     assert rows["model"] == "center_net of resnet_v2_101, depth multiplier 1, 4 classes"
@@ -154,7 +153,7 @@ BOX_ONLY = (
 
 
 def test_published_configs(shared: Path) -> None:
-    """Those of boxes alone pass without a word, the others are refused for what else they predict."""
+    """Configs of boxes alone give no warning; the others are refused because of their other tasks."""
     folder = shared / "odapi_configs" / "tf2"
     paths = sorted(path for path in folder.glob("center*net*.config"))
     assert {path.stem for path in paths} > set(BOX_ONLY)

@@ -1,5 +1,4 @@
-"""Files that a config names: found missing at the start, with the field's path; label maps that disagree with the
-model."""
+"""Files named by a config: missing files, and label maps that do not fit the model."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from detection.protos import faster_rcnn_pb2
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch) -> Path:
-    """A folder, entered, that holds everything `ssd` names."""
+    """The working directory, with all files that `ssd` names."""
     monkeypatch.chdir(tmp_path)
     for name in ("train.record", "val.record"):
         (tmp_path / name).write_bytes(b"")
@@ -31,7 +30,7 @@ def fault(message, *settings: str) -> str:
     return error.value.lines()[0]
 
 
-def test_everything_is_there(here, ssd):
+def test_no_errors_if_all_files_exist(here, ssd):
     assert config.check(ssd, "my.config") == []
 
 
@@ -136,7 +135,7 @@ def test_num_classes_and_label_map(here, ssd):
     assert (
         warnings[0]
         == "my.config: model.ssd.num_classes (5) is more than the largest id, 3, of train_input_reader.label_map_path"
-        " (label_map.pbtxt); the classes above it are never learnt"
+        " (label_map.pbtxt); the classes above it are never trained"
     )
 
 

@@ -1,4 +1,4 @@
-"""Configs in a person's words."""
+"""Summaries of configs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Every field of the schema, set to all kinds of values in a good config of each meta-architecture: the check says yes,
-or what is wrong in its own words, and never fails itself."""
+"""Every field of the schema with many kinds of values, in a valid config of each meta-architecture.
+
+The check accepts the config or reports errors of its own; it never fails with another exception.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,7 @@ def two_stage(name: str, rest: str) -> str:
 def trails(
     descriptor: Descriptor, trail: tuple[FieldDescriptor, ...], seen: set[str]
 ) -> Iterator[tuple[FieldDescriptor, ...]]:
-    """A way from the root to each field of the schema, one for every field of every message."""
+    """A path from the root to each field of each message of the schema."""
     for field in descriptor.fields:
         yield (*trail, field)
         if is_message(field) and not is_map(field) and field.message_type.full_name not in seen:
@@ -53,7 +55,7 @@ def trails(
 
 
 def values(field: FieldDescriptor) -> list:
-    """What to set a field to: defaults, ends of ranges, and what no range holds."""
+    """Values for a field: defaults, ends of ranges, and values out of range."""
     kind = field.cpp_type
     if is_message(field):
         return [None]
@@ -70,7 +72,7 @@ def values(field: FieldDescriptor) -> list:
 
 
 def enter(message: Message, trail: tuple[FieldDescriptor, ...]) -> Message:
-    """The message that holds the last field of a trail, made where it is not there."""
+    """The message that contains the last field of a trail, created if needed."""
     for field in trail[:-1]:
         inner = getattr(message, field.name)
         if field.is_repeated:
@@ -99,7 +101,7 @@ def put(message: Message, field: FieldDescriptor, value: object) -> None:
 
 
 def good_config(name: str, config_text: str) -> Config:
-    """One of each meta-architecture that the check has nothing against."""
+    """A config of each meta-architecture that passes the check."""
     rest = config_text[config_text.index("train_config") :]
     if name == "center_net":
         model = detector_configs.center_net(detector_configs.Settings("mobilenet_v2_fpn", 128, 128))
@@ -108,7 +110,7 @@ def good_config(name: str, config_text: str) -> Config:
 
 
 @pytest.mark.parametrize("name", ["ssd", "center_net", *_HEADS])
-def test_the_check_says_yes_or_what_is_wrong(name, config_text):
+def test_the_check_accepts_or_reports_every_value(name, config_text):
     good = good_config(name, config_text)
     assert config.check(good, name, check_paths=False) == []
     fields, refused = set(), 0
@@ -131,8 +133,10 @@ def test_the_check_says_yes_or_what_is_wrong(name, config_text):
 
 
 def test_a_message_without_effect_is_a_warning(config_text):
-    """As configs of Mask R-CNN have it, with boxes alone: `conv_hyperparams` is of its masks, and what it lacks does
-    not matter either."""
+    """Configs of Mask R-CNN with boxes alone: `conv_hyperparams` is for masks.
+
+    Required fields that it lacks are not reported.
+    """
     good = text.parse(two_stage("faster_rcnn", config_text[config_text.index("train_config") :]), Config(), "my.config")
     head = good.model.faster_rcnn.second_stage_box_predictor.mask_rcnn_box_predictor
     head.conv_hyperparams.SetInParent()
@@ -142,12 +146,12 @@ def test_a_message_without_effect_is_a_warning(config_text):
     ]
 
 
-def test_all_problems_are_told_at_once(ssd):
+def test_all_problems_are_reported_at_once(ssd):
     bad = config.override(
         ssd,
         [
             "model.ssd.num_classes=0",
-            "train_config.use_multiclass_scores=true",
+            "eval_config.eval_instance_masks=true",
             "train_config.batch_size=0",
             "learning_rate=nan",
         ],
@@ -156,7 +160,7 @@ def test_all_problems_are_told_at_once(ssd):
         config.check(bad, "my.config", check_paths=False)
     assert str(error.value).endswith("(and 3 more problems)")
     assert [line.split(" ")[1] for line in error.value.lines()] == [
-        "train_config.use_multiclass_scores",
+        "eval_config.eval_instance_masks",
         "model.ssd.num_classes",
         "train_config.batch_size",
         "train_config.optimizer.rms_prop_optimizer.learning_rate.exponential_decay_learning_rate.initial_learning_rate",

@@ -1,5 +1,7 @@
-"""What a config may say beside the type of an SSD extractor: fields that some refuse, that change nothing with others,
-and sizes that a type is made for."""
+"""Fields that fit only some SSD extractors.
+
+They are unsupported or without effect for others, or sizes that a type requires.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ def test_networks_that_cannot_pad_explicitly(ssd, type_):
 
 
 def test_fields_that_change_nothing(ssd):
-    """They are told of, and are no fault: the reference runs such configs."""
+    """They give warnings, as the reference accepts such configs."""
     field = f"{EXTRACTOR}.override_base_feature_extractor_hyperparams"
     (warning,) = _checked(ssd, f"{EXTRACTOR}.type=ssd_mobiledet_gpu", f"{field}=true")
     assert warning == f"my.config: {field} has no effect on ssd_mobiledet_gpu, as in the TF Object Detection API"
@@ -52,7 +54,7 @@ def test_embedded_mobilenet_takes_one_size(ssd):
 
 
 def test_embedded_mobilenet_has_five_maps(ssd):
-    """Unless a config says how many: its default of 6 is more than there are."""
+    """The default of 6 is more than it has, so the number must be set."""
     assert "num_layers (6) is more than the 5 feature maps" in _fault(
         ssd, *EMBEDDED, SIDE_256, f"{EXTRACTOR}.num_layers=6"
     )

@@ -1,4 +1,4 @@
-"""What a config says about its model, in the words of the survey's Table 3."""
+"""Properties of models as in the survey's Table 3."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def test_ssd():
     assert of(SSD) == {**expected, "loss_ratio": "3:0.5", "location_loss": "smooth_l1"}
 
 
-def test_what_has_no_such_words_has_no_facts():
+def test_other_configs_have_no_facts():
     assert of("model { }") == {}

@@ -1,4 +1,4 @@
-"""Config files: text, binary, encodings, and everything that is no config."""
+"""Config files: text, binary, encodings, and files that are no config."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_binary_config_without_a_control_character(tmp_path):
     assert config.load(tmp_path / "part.pb") == part
 
 
-def test_position_behind_a_byte_order_mark(tmp_path):
+def test_position_after_a_byte_order_mark(tmp_path):
     assert fault(tmp_path / "a.config", b"\xef\xbb\xbfmodel { x: 1 }").startswith(
         "FILE:1:9: unknown field 'x' in DetectionModel"
     )
@@ -72,7 +72,14 @@ def test_what_cannot_be_read(tmp_path):
         config.load("a\0b")
 
 
-def test_what_is_no_config(tmp_path):
+@pytest.mark.parametrize("name", ["ssd_mobilenet_v1_075_bccd", "my/ssd_mobilenet_v1_075_bccd.config"])
+def test_a_config_of_the_package_is_named_with_its_prefix(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"did you mean builtin:ssd_mobilenet_v1_075_bccd\?$"):
+        config.load(name)
+
+
+def test_files_that_are_no_config(tmp_path):
     path = tmp_path / "a.config"
     assert fault(path, b"") == "FILE: the config is empty; expected at least model { ... }"
     assert "is empty" in fault(path, b" \n\t")
@@ -134,7 +141,7 @@ def test_reading_and_checking_needs_no_tensorflow(tmp_path, config_text):
 
 
 def test_every_sample_config(shared):
-    """The OD API's own configs load to what protobuf's parser makes of them."""
+    """The API's own configs load as by protobuf's parser."""
     paths = sorted((shared / "odapi_configs").glob("*.config"))
     assert len(paths) == 7
     for path in paths:

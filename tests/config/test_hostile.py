@@ -1,5 +1,4 @@
-"""Whatever a config file or a setting holds, what comes out is a config or an error in the project's words, in a time
-that grows with its length."""
+"""Any content of a config file or a setting gives a config or a ConfigError, in time linear in its length."""
 
 from __future__ import annotations
 
@@ -66,7 +65,7 @@ LONG = 100_000  # characters: what is quadratic takes minutes, what is cubic day
 
 @pytest.fixture(autouse=True)
 def quiet_and_bounded():
-    """No warnings; and a minute of processor time for a test, of which each needs a second or two."""
+    """Forbids warnings, and limits a test to a minute of processor time; each needs a second or two."""
 
     def too_long(*_: object) -> None:
         raise AssertionError("a minute of processor time is used up")
@@ -132,8 +131,8 @@ def test_damaged_files(kind, config_text, ssd, tmp_path):
             "train_config { data_augmentation_options { random_pad_image { min_image_height: 1.e300 } } }",
             "takes a whole number",
         ),
-        ("train_config { freeze_variables: '" + "(" * 20_000 + "' }", "is no regular expression: "),
-        ("train_config { freeze_variables: 'a{99999999999999999999}' }", "is no regular expression: "),
+        ("train_config { freeze_variables: '" + "(" * 20_000 + "' }", "is not a valid regular expression: "),
+        ("train_config { freeze_variables: 'a{99999999999999999999}' }", "is not a valid regular expression: "),
         ("model { faster_rcnn { first_stage_only: true [", "expected identifier"),
     ],
     ids=range(12),
@@ -210,7 +209,7 @@ def test_items_of_lists():
     assert list(changed.train_config.freeze_variables) == ["a", "b, c", 'd"e', "f g"]
 
 
-def test_what_is_no_file(tmp_path, monkeypatch):
+def test_paths_that_are_no_file(tmp_path, monkeypatch):
     for path, reason in (
         (str(tmp_path), "Is a directory"),
         ("/dev/zero", "is a device or socket"),
@@ -244,13 +243,13 @@ def test_a_pipe_is_read_as_a_file_is(tmp_path, config_text):
     reader_of_the_rest.join()
 
 
-def test_a_pipe_into_which_nobody_writes(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_PATIENCE", 0.1)
+def test_a_pipe_without_a_writer(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_PIPE_SECONDS", 0.1)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     keep = os.open(pipe, os.O_RDWR)
     try:
-        with pytest.raises(ConfigError, match="is a pipe into which nothing was written for 0.1 seconds; name a file"):
+        with pytest.raises(ConfigError, match="is a pipe to which nothing was written for 0.1 seconds; name a file"):
             config.load(pipe)
     finally:
         os.close(keep)

@@ -1,4 +1,4 @@
-"""Label maps: what loads, what is refused, and whether the message leads to the fault."""
+"""Label maps: valid ones, invalid ones, and whether messages name the fault."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_item_with_only_a_display_name(tmp_path):
     "items", [SPARSE, 'item { name: "dog" id: 2 display_name: "dog" } item { display_name: "Katze ☃" id: 1 }']
 )
 def test_what_is_written_is_what_was_read(tmp_path, items):
-    """Name and display_name keep their places, whether an item has one or both."""
+    """Name and display_name survive writing, whether an item has one or both."""
     categories = label_map.load(write(tmp_path, items)).categories
     assert label_map.load(write(tmp_path, label_map.to_text(categories))).categories == categories
 
@@ -125,7 +125,7 @@ def test_repeated_item_is_kept_once(tmp_path):
 
 
 def test_of_two_names_of_an_id_the_first_is_shown_and_both_are_read(tmp_path, caplog):
-    """As in the TF Object Detection API, whose own label map of AVA has such ids."""
+    """As in the TF Object Detection API, whose label map of AVA has such ids."""
     text = """item { name: "dog" id: 1 display_name: "Dog" }
         item { name: "hound" id: 1 }
         item { name: "cat" id: 2 }
@@ -157,7 +157,7 @@ def test_the_hierarchy_of_classes(tmp_path):
         ("item { name: “dog” id: 1 }", ":1:14:", ["straight quotes"]),
         ('item { name: "dog" id: "1" }', ":1:24:", ["whole number"]),
         ('item { name: "dog" id: 1\n', ":1:", ["an item reads"]),
-        ('item { name: "dog" id: 1\n name: "cat" id: 2 }', ":2:", ["one value a field"]),
+        ('item { name: "dog" id: 1\n name: "cat" id: 2 }', ":2:", ["a field has one value"]),
         ('[{"name": "dog", "id": 1}]', ":1:", ["JSON"]),
         ('\n\nitem { name: "dog" id: 0 }', ":3:", ["'dog'", "id 0 is reserved for 'background'"]),
         ('item { name: "dog" id: -1 }', ":1:", ["negative id"]),
@@ -168,8 +168,8 @@ def test_the_hierarchy_of_classes(tmp_path):
             ":2:",
             ["'dog' already has id 1", "label_map.pbtxt:1"],
         ),
-        ("", "", ["holds no classes"]),
-        ('item { name: "background" id: 0 }', "", ["holds no classes"]),
+        ("", "", ["has no classes"]),
+        ('item { name: "background" id: 0 }', "", ["has no classes"]),
         (b"\xff\xfe\x00\x01", "", ["not UTF-8"]),
         (b'item { name: "d\xf6g" id: 1 }', "", ["byte 15 is not UTF-8"]),
     ],
@@ -194,7 +194,7 @@ def test_binary_fault_names_the_item(tmp_path):
 
 
 def test_missing_file(tmp_path):
-    """A wrong path is the config's or the flag's fault, wrong content that of the data."""
+    """A wrong path has the exit code of a config or flag error, wrong content that of a data error."""
     with pytest.raises(ConfigError, match="absent.pbtxt: cannot read the label map"):
         label_map.load(tmp_path / "absent.pbtxt")
     with pytest.raises(ConfigError, match="cannot read the label map: Is a directory"):

@@ -1,4 +1,4 @@
-"""Configs of 2017 and 2018: what was renamed, moved, retyped or dropped since still loads, and nothing else does."""
+"""Configs of 2017 and 2018 with renamed, moved, retyped or removed fields still load."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_first_stage_only(written, stages, warnings):
     ]
 
 
-def test_places_stay_those_of_the_file():
+def test_errors_keep_the_places_of_the_file():
     faster = "model { faster_rcnn { %s } }"
     assert fault(faster % "first_stage_only:\n true first_stage_atrous_rate: x").startswith(
         "old.config:2:32: first_stage_atrous_rate"
@@ -123,10 +123,11 @@ def test_moved_from_operation_to_crop():
 def test_what_changed_the_meaning_is_refused():
     assert (
         fault("model { ssd { weight_regression_loss_by_score: true } }")
-        == "old.config:1:15: unknown field 'weight_regression_loss_by_score' in Ssd; it left the schema in 2018 and has"
+        == "old.config:1:15: unknown field 'weight_regression_loss_by_score' in Ssd; it was removed from the schema in"
+        " 2018 and has"
         " no successor; remove it"
     )
-    assert "it left the schema in 2018; remove it" in fault(
+    assert "it was removed from the schema in 2018; remove it" in fault(
         "model { ssd { box_predictor { convolutional_box_predictor { mask_head { a: 1 } } } } }"
     )
     calibration = "model { ssd { post_processing { calibration_config { label_sigmoid_calibrations { } } } } }"
@@ -175,7 +176,7 @@ def test_binary(tmp_path, warnings):
 
 
 @pytest.mark.parametrize("type_", ["ssd_inception_v2", "ssd_inception_v3"])
-def test_inception_of_before_2018_is_made_by_conv_hyperparams(type_, warnings):
+def test_inception_configs_before_2018_use_conv_hyperparams(type_, warnings):
     field = "override_base_feature_extractor_hyperparams"
     extractor = "model {{ ssd {{ feature_extractor {{ type: '{}' conv_hyperparams {{ }} {} }} }} }}"
     assert parse(extractor.format(type_, "")).model.ssd.feature_extractor.override_base_feature_extractor_hyperparams
@@ -187,7 +188,7 @@ def test_inception_of_before_2018_is_made_by_conv_hyperparams(type_, warnings):
     assert not parse(extractor.format("ssd_mobilenet_v2", "")).model.ssd.feature_extractor.HasField(field)
 
 
-def test_fine_tune_of_center_net_is_called_detection_now(warnings):
+def test_fine_tune_of_center_net_is_read_as_detection(warnings):
     content = "model {{ {} {{ }} }} train_config {{ fine_tune_checkpoint_type: 'fine_tune' }}"
     assert parse(content.format("center_net")).train_config.fine_tune_checkpoint_type == "detection"
     assert warnings() == [

@@ -1,4 +1,4 @@
-"""Sizes: what is far beyond anything that is built is refused before it is built, by the name of its field."""
+"""Values far beyond usual sizes are refused before anything is built, with the name of the field."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_every_limit_is_kept(name, field):
         ),
         (
             ["model.ssd.num_classes=100000"],
-            "model.ssd.num_classes (100000) with 23 anchors a cell and box_predictor's kernel_size (1) makes ",
+            "model.ssd.num_classes (100000) with 23 anchors per cell and box_predictor's kernel_size (1) makes ",
         ),
         (
             [
@@ -230,9 +230,11 @@ def test_sizes_of_two_stage_detectors(ssd, setting, expected):
     assert any(line.startswith(f"model.faster_rcnn.{expected}") for line in found), found
 
 
-def test_what_is_used_is_far_from_the_limits(ssd):
-    """Aerial images, LVIS's 1203 classes, YOLO9000's 9418, "no bound" on the long side, all records in the shuffle
-    buffer."""
+def test_usual_sizes_are_far_below_the_limits(ssd):
+    """Aerial images, LVIS, YOLO9000, "no bound" on the long side, a large buffer.
+
+    LVIS has 1203 classes and YOLO9000 9418; the shuffle buffer holds all records.
+    """
     assert (
         faults(
             ssd,

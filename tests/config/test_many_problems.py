@@ -1,4 +1,4 @@
-"""Configs with several independent problems each: all are reported at once, each with file, line and field."""
+"""Configs with several independent problems: all are reported at once, each with file, line and field."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from detection.errors import DetectionError
 
 
 def report(tmp_path, text: str, *settings: str, check_paths: bool = False) -> list[str]:
-    """The problems of a file, its name left out."""
+    """The problems of a file, without its name."""
     path = tmp_path / "my.config"
     path.write_text(text)
     with pytest.raises(DetectionError) as error:
@@ -80,7 +80,7 @@ def test_syntax_first_and_then_what_can_still_be_read(tmp_path, config_text):
     ]
 
 
-def test_what_is_missing_stands_where_it_belongs(tmp_path, config_text):
+def test_missing_fields_are_reported_at_their_message(tmp_path, config_text):
     text = edited(
         config_text,
         ("matcher { argmax_matcher { force_match_for_each_row: true } }", ""),
@@ -93,7 +93,8 @@ def test_what_is_missing_stands_where_it_belongs(tmp_path, config_text):
         f"my.config:{line_of(text, 'eval_input_reader')}: eval_input_reader[0] names no data",
         f"my.config:{line_of(text, 'ssd {')}: model.ssd.matcher is not set",
         f"my.config:{line_of(text, 'localization_loss')}: model.ssd.loss.localization_loss is empty",
-        f"my.config:{line_of(text, 'purpel')}: eval_config.groundtruth_box_visualization_color ('purpel') is no colour",
+        f"my.config:{line_of(text, 'purpel')}: eval_config.groundtruth_box_visualization_color ('purpel') is"
+        f" not a colour",
     ]
 
 
@@ -117,11 +118,28 @@ def test_coupled_fields_and_paths(tmp_path, config_text, monkeypatch):
         f"my.config:{line_of(text, 'decay_steps')}: train_config.optimizer.rms_prop_optimizer.learning_rate"
         ".exponential_decay_learning_rate.decay_steps",
     ]
-    assert "not by backslashes" in found[3] and found[3].startswith(f"my.config:{line_of(text, 'train.record')}: ")
+    assert "not with backslashes" in found[3] and found[3].startswith(f"my.config:{line_of(text, 'train.record')}: ")
     assert [line.split(": ")[1].split(" ")[0] for line in found[4:]] == [
         "train_input_reader.label_map_path",
         "eval_input_reader[0].tf_record_input_reader.input_path",
         "eval_input_reader[0].label_map_path",
+    ]
+
+
+def test_what_is_missing_beside_a_syntax_error(tmp_path, config_text):
+    """A message whose own fields could all be read lacks what it lacks, whatever is wrong inside its messages."""
+    text = edited(
+        config_text,
+        ("num_classes: 3", ""),
+        ("matcher { argmax_matcher { force_match_for_each_row: true } }", "matcher { argmax_matchr { } }"),
+        ("similarity_calculator { iou_similarity {} }", ""),
+        ("localization_loss { weighted_smooth_l1 {} }", "localisation_loss { weighted_smooth_l1 {} }"),
+    )
+    assert [re.sub(r" in .*|; .*", "", line) for line in report(tmp_path, text)] == [
+        f"my.config:{line_of(text, 'argmax_matchr')}:15: unknown field 'argmax_matchr'",
+        f"my.config:{line_of(text, 'localisation')}:7: unknown field 'localisation_loss'",
+        f"my.config:{line_of(text, 'ssd {')}: model.ssd.similarity_calculator is not set",
+        f"my.config:{line_of(text, 'ssd {')}: model.ssd.num_classes (0) must be at least 1",
     ]
 
 
@@ -136,6 +154,24 @@ def test_flags_are_named_where_they_set_the_field(tmp_path, config_text):
     ]
 
 
+def test_a_flag_that_appends_is_named_for_what_it_appended(tmp_path, config_text):
+    """Not the last flag for all of them, and not for what the file has."""
+    text = edited(config_text, ("random_horizontal_flip {}", "random_horizontal_flip { probability: 2 }"))
+    options = "train_config.data_augmentation_options"
+    flags = [
+        f"{options}+={{random_image_scale {{min_scale_ratio: 2 max_scale_ratio: 1}}}}",
+        f"{options}+={{}}",
+        "model.ssd.similarity_calculator={}",  # What it leaves out is missing because of it.
+    ]
+    found = [line.split(" must ")[0].split(" is ")[0] for line in report(tmp_path, text, *flags)]
+    assert found == [
+        f"my.config, --set {flags[2]}: model.ssd.similarity_calculator",
+        f"my.config:{line_of(text, 'probability')}: {options}[0].random_horizontal_flip.probability (2)",
+        f"my.config, --set {flags[0]}: {options}[2].random_image_scale.min_scale_ratio (2)",
+        f"my.config, --set {flags[1]}: {options}[3]",
+    ]
+
+
 def test_all_faulty_flags_at_once(tmp_path, config_text):
     found = report(tmp_path, config_text, "model.ssd.num_clases=1", "nonsense", "train_config.batch_size=0")
     assert [line.split(": ")[0] for line in found] == [
@@ -146,7 +182,7 @@ def test_all_faulty_flags_at_once(tmp_path, config_text):
 
 
 def test_old_names_have_lines_too(tmp_path):
-    """A field that has moved stands where it is written; one that was renamed, under its name of today."""
+    """A moved field is reported at its line; a renamed field with its current name."""
     text = """model { faster_rcnn {
       first_stage_only: true
       num_classes: 0

@@ -1,4 +1,4 @@
-"""`--set path=value`: each form, and errors as good as those of files."""
+"""`--set path=value`: each form and its errors."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_messages(ssd):
     assert len(two.train_config.data_augmentation_options) == 2
 
 
-def test_creates_what_is_not_there():
+def test_missing_messages_are_created():
     changed = config.override(
         pipeline_pb2.TrainEvalPipelineConfig(),
         ["model.ssd.num_classes=2", "eval_input_reader.tf_record_input_reader.input_path+=a"],
@@ -130,13 +130,13 @@ def test_creates_what_is_not_there():
         ),
         ("model.ssd.num_classes", "expected path=value, as in model.ssd.num_classes=3"),
         ("=3", "expected path=value, as in model.ssd.num_classes=3"),
-        ("model..num_classes=3", "'' is no field name; a path is written like model.ssd.num_classes"),
-        ("model.ssd.num_classes+=3", "+= appends to a list, and num_classes is none; use ="),
+        ("model..num_classes=3", "'' is not a field name; a path is written like model.ssd.num_classes"),
+        ("model.ssd.num_classes+=3", "+= appends to a list, and num_classes is not a list; use ="),
         ("model.ssd.num_classes.x=3", "num_classes holds no fields: it takes a whole number"),
-        ("model.ssd.num_classes[0]=3", "num_classes is no list; write it without [0]"),
+        ("model.ssd.num_classes[0]=3", "num_classes is not a list; write it without [0]"),
         ("model.ssd[0].num_classes=3", "ssd is a single message; write it without [0]"),
         ("eval_input_reader[1].shuffle=true", "eval_input_reader has 1 element, so there is no [1]; += appends one"),
-        ("eval_input_reader[a].shuffle=true", "[a] of eval_input_reader is no index; write a whole number"),
+        ("eval_input_reader[a].shuffle=true", "[a] of eval_input_reader is not an index; write a whole number"),
         (
             "train_config.data_augmentation_options.random_horizontal_flip.probability=1",
             "data_augmentation_options has 2 elements; say which, as in data_augmentation_options[0]",
@@ -158,14 +158,18 @@ def test_creates_what_is_not_there():
         ),
         (
             "model.ssd.matcher={} num_classes: 3",
-            "matcher takes a block, matcher { ... } (message Matcher), and more follows it; use one setting a field",
+            "matcher takes a block, matcher { ... } (message Matcher), but more text follows; use one setting"
+            " per field",
         ),
         (
             "eval_config.super_categories=cat",
             "super_categories is a map; set one entry, as in super_categories[key]=value",
         ),
         ("batch_sise=3", "unknown setting 'batch_sise'; did you mean 'batch_size'?"),
-        ("shuffle=true", "shuffle may mean train_input_reader.shuffle, eval_input_reader[0].shuffle; write which"),
+        (
+            "shuffle=true",
+            "shuffle may mean train_input_reader.shuffle, eval_input_reader[0].shuffle; write the full path",
+        ),
         ("momentum=1", "unknown setting 'momentum'; did you mean 'momentum_optimizer'?"),
     ],
 )
@@ -173,12 +177,12 @@ def test_faults(ssd, setting, expected):
     assert fault(ssd, setting) == f"--set {setting}: {expected}"
 
 
-def test_faults_call_the_flag_by_its_name(ssd):
+def test_errors_name_the_flag(ssd):
     with pytest.raises(ConfigError, match="^--config_override x=1: "):
         config.override(ssd, ["x=1"], flag="--config_override")
 
 
-def test_a_path_may_begin_in_the_middle(ssd):
+def test_the_beginning_of_a_path_can_be_omitted(ssd):
     changed = config.override(ssd, ["num_steps=5", "rms_prop_optimizer.epsilon=0.5"])
     assert changed.train_config.num_steps == 5 and changed.train_config.optimizer.rms_prop_optimizer.epsilon == 0.5
     assert "may mean model.ssd.post_processing.batch_non_max_suppression.iou_threshold, model.ssd.loss" in fault(

@@ -1,4 +1,4 @@
-"""What configs of detectors with a feature pyramid may say."""
+"""The check of SSD configs with a feature pyramid."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_types(name: str, pyramid: str, form: str) -> None:
         (f"{PREDICTOR}.depth=0", f"{PREDICTOR}.depth is not set; the convolutions before the predictor need it"),
         (f"{PREDICTOR}.box_code_size=3", f"{PREDICTOR}.box_code_size (3) must be 4"),
         (f"{PREDICTOR}.box_encodings_clip_range={{min: 1 max: -1}}", f"{PREDICTOR}.box_encodings_clip_range.min (1)"),
-        ("model.ssd.num_classes=100000", "model.ssd.num_classes (100000) with 3 anchors a cell and box_predictor's"),
+        ("model.ssd.num_classes=100000", "model.ssd.num_classes (100000) with 3 anchors per cell and box_predictor's"),
         (f"{ANCHORS}={{grid_anchor_generator {{}}}}", f"{ANCHORS}.grid_anchor_generator has anchors for 1 map, and"),
     ],
 )
@@ -60,7 +60,7 @@ def test_faults_name_the_field(setting: str, expected: str) -> None:
     assert any(expected in line for line in faults), faults
 
 
-def test_resnets_have_whole_convolutions() -> None:
+def test_use_depthwise_is_refused_for_resnets() -> None:
     faults = _check(f"{EXTRACTOR}.use_depthwise=true", type_="ssd_resnet50_v1_fpn_keras")
     assert any(f"{EXTRACTOR}.use_depthwise is not for ssd_resnet50_v1_fpn_keras" in line for line in faults)
 
@@ -102,3 +102,11 @@ def test_logits_without_a_column_for_the_background() -> None:
     assert any("model.ssd.add_background_class is false: the background has no column" in line for line in faults)
     faults = _check(alone, "model.ssd.loss.classification_loss={weighted_softmax {}}")
     assert any("is false: weighted_softmax needs a column for the background" in line for line in faults)
+
+
+def test_an_explicit_background_has_the_column() -> None:
+    explicit = "model.ssd.explicit_background_class=true"
+    alone = ("model.ssd.add_background_class=false", explicit)
+    assert _check(*alone, "model.ssd.encode_background_as_zeros=false") == []
+    assert any("set add_background_class: false" in line for line in _check(explicit))
+    assert any("leaves no class besides the background" in line for line in _check(*alone, "model.ssd.num_classes=1"))

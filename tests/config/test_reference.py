@@ -1,4 +1,4 @@
-"""docs/config.md is what the table says."""
+"""docs/config.md is up to date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What builders would have to refuse if the check did not: parts of configs, each with what is wrong with it."""
+"""Invalid parts of configs, each with its message from the check, so that builders need not check them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ),
             (
                 "ssd_anchor_generator { scales: [0.1, 0.2] }",
-                ".ssd_anchor_generator.scales has 2 values for num_layers 6; list one a layer",
+                ".ssd_anchor_generator.scales has 2 values for num_layers 6; list one per layer",
             ),
             (
                 "ssd_anchor_generator { aspect_ratios: [1, -2] }",
@@ -74,7 +74,7 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ),
             (
                 "ssd_anchor_generator { height_stride: [8, 16] width_stride: [8, 16] }",
-                ".ssd_anchor_generator.height_stride has 2 values for num_layers 6; list one a layer",
+                ".ssd_anchor_generator.height_stride has 2 values for num_layers 6; list one per layer",
             ),
             (
                 "ssd_anchor_generator { num_layers: 1 height_offset: 8 }",
@@ -111,7 +111,7 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ("mean_stddev_box_coder { stddev: -1 }", ".mean_stddev_box_coder.stddev (-1) must be more than 0"),
             (
                 "keypoint_box_coder {}",
-                ".keypoint_box_coder is not supported; use faster_rcnn_box_coder: only boxes are learnt",
+                ".keypoint_box_coder is not supported; use faster_rcnn_box_coder: keypoints are not supported",
             ),
             ("square_box_coder { length_scale: nan }", ".square_box_coder.length_scale (nan) must be a finite number"),
         ],
@@ -129,7 +129,7 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             (
                 'visualize_groundtruth_boxes: true groundtruth_box_visualization_color: "blackish"',
                 (
-                    ".groundtruth_box_visualization_color ('blackish') is no colour; use a name such as 'black' or "
+                    ".groundtruth_box_visualization_color ('blackish') is not a colour; use a name such as 'black' or "
                     "a value such as '#00ff80'; did you mean 'black'?"
                 ),
             ),
@@ -139,7 +139,10 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
         hyperparams_pb2.Hyperparams,
         "model.ssd.box_predictor.convolutional_box_predictor.conv_hyperparams",
         [
-            ("", ".initializer is not set; add initializer { truncated_normal_initializer { ... } }"),
+            (
+                "initializer { truncated_normal_initializer { stddev: -1 } }",
+                ".initializer.truncated_normal_initializer.stddev (-1) must be at least 0",
+            ),
             (
                 "initializer { keras_initializer_by_name: 'nonesuch' }",
                 ".initializer.keras_initializer_by_name ('nonesuch') is not supported;",
@@ -164,7 +167,7 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ),
             (
                 "keep_aspect_ratio_resizer { per_channel_pad_value: 1 }",
-                ".keep_aspect_ratio_resizer.per_channel_pad_value has 1 values; give 3, one a channel, or none",
+                ".keep_aspect_ratio_resizer.per_channel_pad_value has 1 values; give 3, one per channel, or none",
             ),
             (
                 "conditional_shape_resizer { condition: INVALID }",
@@ -183,12 +186,12 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ),
             ("external_input_reader {}", ".external_input_reader is not supported; use tf_record_input_reader"),
             (
-                'tf_record_input_reader { input_path: "a-*" input_path: "b" } input_type: TF_SEQUENCE_EXAMPLE',
-                ".input_type (TF_SEQUENCE_EXAMPLE) is not supported; use TF_EXAMPLE, INPUT_DEFAULT",
+                'tf_record_input_reader { input_path: "a-*" input_path: "b" } load_context_features: true',
+                ".load_context_features (true) is not supported; remove it",
             ),
             (
-                'tf_record_input_reader { input_path: "a-*" input_path: "b" } num_additional_channels: 1',
-                ".num_additional_channels (1) is not supported; remove it: images have three channels",
+                'tf_record_input_reader { input_path: "a-*" input_path: "b" } num_additional_channels: 999',
+                ".num_additional_channels (999) is more than 253: ",
             ),
             (
                 'tf_record_input_reader { input_path: "a-*" input_path: "b" } sample_from_datasets_weights: 1',
@@ -199,7 +202,7 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ),
             (
                 'tf_record_input_reader { input_path: "a-*" input_path: "b" } sample_from_datasets_weights: [0, 0]',
-                ".sample_from_datasets_weights holds only zeros; give a path that is to be read a weight above 0",
+                ".sample_from_datasets_weights has only zeros; give at least one path a weight above 0",
             ),
             (
                 'tf_record_input_reader { input_path: "a-*" input_path: "b" } max_number_of_proposals: -1',
@@ -284,7 +287,7 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
                     "hard_example_miner {}"
                 ),
                 (
-                    ".hard_example_miner does not go with weighted_sigmoid_focal, which weighs hard examples "
+                    ".hard_example_miner cannot be combined with weighted_sigmoid_focal, which weighs hard examples "
                     "itself; remove one of the two"
                 ),
             ),
@@ -375,7 +378,8 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             (
                 "batch_non_max_suppression { use_class_agnostic_nms: true use_combined_nms: true }",
                 (
-                    ".batch_non_max_suppression: use_combined_nms does not go with use_class_agnostic_nms; remove "
+                    ".batch_non_max_suppression: use_combined_nms cannot be combined with"
+                    " use_class_agnostic_nms; remove "
                     "the former"
                 ),
             ),
@@ -383,7 +387,7 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
                 "batch_non_max_suppression { use_class_agnostic_nms: true max_classes_per_detection: 2 }",
                 (
                     ".batch_non_max_suppression.max_classes_per_detection (2) must be 1, as use_class_agnostic_nms "
-                    "gives a box one class"
+                    "gives each box one class, as in the TF Object Detection API"
                 ),
             ),
         ],
@@ -393,7 +397,8 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
         "train_config.data_augmentation_options[0]",
         [
             ("", " is empty;"),
-            ("autoaugment_image {}", ".autoaugment_image is not supported;"),
+            ("scale_boxes_to_pixel_coordinates {}", ".scale_boxes_to_pixel_coordinates is not supported;"),
+            ("autoaugment_image { policy_name: 'v9' }", ".autoaugment_image.policy_name ('v9') is not supported; use"),
             (
                 "random_horizontal_flip { probability: 1.5 }",
                 ".random_horizontal_flip.probability (1.5) must be in [0, 1]",
@@ -413,14 +418,17 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ("random_crop_image { max_area: 2 }", ".random_crop_image.max_area (2) must be in (0, 1]"),
             ("random_crop_image { overlap_thresh: -1 }", ".random_crop_image.overlap_thresh (-1) must be in [0, 1]"),
             ("normalize_image {}", ".normalize_image.original_minval (0) must be below original_maxval (0)"),
-            ("subtract_channel_mean { means: 1 }", ".subtract_channel_mean.means has 1 values; give 3, one a channel"),
+            (
+                "subtract_channel_mean { means: 1 }",
+                ".subtract_channel_mean.means has 1 values; give 3, one per channel",
+            ),
             (
                 "random_pad_image { min_image_height: 5 }",
                 ".random_pad_image.min_image_height is set without min_image_width; set both, or neither",
             ),
             (
                 "random_pad_image { pad_color: 5 }",
-                ".random_pad_image.pad_color has 1 values; give 3, one a channel, or none for the mean of the image",
+                ".random_pad_image.pad_color has 1 values; give 3, one per channel, or none for the mean of the image",
             ),
             (
                 "random_crop_pad_image { min_padded_size_ratio: 1 }",
@@ -456,7 +464,8 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             (
                 'freeze_variables: "("',
                 (
-                    ".freeze_variables[0] ('(') is no regular expression: missing ), unterminated subpattern at "
+                    ".freeze_variables[0] ('(') is not a valid regular expression: missing ), unterminated"
+                    " subpattern at "
                     "position 0"
                 ),
             ),

@@ -1,5 +1,4 @@
-"""Random configs survive writing and reading; random settings do what they say; random text raises our error or
-nothing."""
+"""Random configs survive writing and reading; random settings are applied; random text gives ConfigErrors only."""
 
 from __future__ import annotations
 
@@ -42,7 +41,7 @@ def scalars(draw, field: FieldDescriptor):
 
 @st.composite
 def configs(draw, descriptor: Descriptor = Config.DESCRIPTOR, depth: int = 6):
-    """A message with a few fields of each kind set, a oneof's only once."""
+    """A message with a few fields of each kind set, and one member of each oneof."""
     message = message_factory.GetMessageClass(descriptor)()
     fields = [field for field in descriptor.fields if not is_map(field) and (depth or not is_message(field))]
     for field in (
@@ -81,7 +80,7 @@ def test_text_and_binary(tmp_path_factory, message):
 
 
 def leaves(message, path: str = ""):
-    """`path=value` for every value that is set, and `path={}` for every message, in an order that rebuilds it."""
+    """`path=value` for every set value and `path={}` for every message, in an order that rebuilds the config."""
     for field, value in message.ListFields():
         here = f"{path}.{field.name}".lstrip(".")
         for index, item in enumerate(value if field.is_repeated else [value]):
@@ -155,8 +154,10 @@ FRAGMENTS = st.sampled_from(
 @SETTINGS
 @given(st.lists(FRAGMENTS | st.text(max_size=4), max_size=25).map(" ".join))
 def test_any_text(content):
-    """Either protobuf's parser takes it too, or the error is ours and points inside the text; what is older than the
-    schema may load besides."""
+    """protobuf's parser accepts the text too, or the error is a ConfigError with a place inside the text.
+
+    Old fields may load although protobuf's parser rejects them.
+    """
     try:
         text.parse(content, Config(), "a.config")
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""Learning rates that have come to their end before the training has."""
+"""Learning-rate schedules that end before training does."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MANUAL += "schedule {step: %d learning_rate: %g}}"
 
 
 def test_a_cosine_that_ends_first_is_a_warning(ssd):
-    """The TF Object Detection API trains such configs to their end."""
+    """The TF Object Detection API accepts such configs."""
     assert check(ssd, COSINE % (999, 10)) == [
         f"{RATE}.cosine_decay_learning_rate.total_steps (999) is less than train_config.num_steps (1000): from then"
         " on the learning rate is 0, as in the TF Object Detection API, and nothing more is learnt; set total_steps to"
@@ -59,7 +59,7 @@ def test_a_cosine_without_an_end_of_training_is_a_warning(ssd):
     )
 
 
-def test_an_exponential_decay_to_nothing_is_refused(ssd):
+def test_an_exponential_decay_to_0_is_an_error(ssd):
     assert (
         fault(ssd, DECAY % (10, 0.1, 0, 0))
         == f"{RATE}.exponential_decay_learning_rate.decay_steps (10) and decay_factor (0.1) bring the learning rate to"
@@ -74,8 +74,8 @@ def test_an_exponential_decay_to_nothing_is_refused(ssd):
     assert check(ssd, DECAY % (10, 0.1, 700, 0)) == []
 
 
-def test_where_it_says_a_decay_vanishes_it_does(ssd):
-    """The step that the sentence names, in the schedule itself."""
+def test_a_decay_vanishes_at_the_reported_step(ssd):
+    """Evaluates the schedule at the step that the message names."""
     message = config.override(ssd, [DECAY % (10, 0.1, 0, 0)]).train_config.optimizer.rms_prop_optimizer.learning_rate
     schedule = optimizer.build_schedule(message)
     assert float(schedule(359)) > 1e-38 and math.isclose(float(schedule(400)), 0.0, abs_tol=1e-38)
@@ -113,7 +113,7 @@ def test_where_it_says_a_decay_vanishes_it_does(ssd):
         ),
     ],
 )
-def test_what_is_never_reached_or_meant_is_a_warning(ssd, setting, expected):
+def test_unreachable_or_unlikely_settings_give_warnings(ssd, setting, expected):
     (warning,) = check(ssd, setting)
     assert warning.startswith(f"{RATE}.{expected}")
 

@@ -1,4 +1,4 @@
-"""Short names mean what they mean to the OD API's trainers."""
+"""Short names of settings have the same meaning as in the API's trainers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every kind of fault in a text config: where it is, what is wrong, what to write instead, on one line."""
+"""Every kind of error in a text config, with place, problem and fix on one line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_field_of_another_message():
     )
 
 
-def test_field_like_nothing():
+def test_field_without_a_similar_name():
     message = fault("model { ssd { box_coder { xyz {} } } }")
     assert (
         message == "my.config:1:27: unknown field 'xyz' in BoxCoder; "
@@ -115,7 +115,7 @@ def test_given_twice(content, expected):
         ("model {\n  ssd {\n    num_classes: 3\n", "2:3: ssd { is never closed; add the missing '}'"),
         ("model { } }", "1:11: expected a field name, found '}'"),
         ("model < ssd { } }", "1:17: expected a field name, found '}'"),
-        ("model { ssd { num_classes 3 } }", "1:15: ':' is missing behind num_classes in Ssd"),
+        ("model { ssd { num_classes 3 } }", "1:15: ':' is missing after num_classes in Ssd"),
         (
             "train_config { fine_tune_checkpoint: 'a\n}",
             "1:38: a string is not closed on its line; add the missing quote",
@@ -131,7 +131,7 @@ def test_syntax(content, expected):
     assert fault(content) == f"my.config:{expected}"
 
 
-def test_strings_that_are_no_text():
+def test_strings_that_are_not_utf8():
     assert fault(r"train_config { fine_tune_checkpoint: '\xff' }").startswith("my.config:1:45: couldn't parse string")
     assert fault(r"train_config { fine_tune_checkpoint: '\ud800' }").startswith("my.config:1:38: ")
 
@@ -161,14 +161,14 @@ def test_without_positions():
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("model { ssd { num_classes: 3 // boats\n } }", "1:30: // means nothing here; comments begin with #"),
+        ("model { ssd { num_classes: 3 // boats\n } }", "1:30: // is not valid here; comments begin with #"),
         (
             "train_input_reader { label_map_path: \u201cmap.pbtxt\u201d }",
-            "1:38: \u201c means nothing here; put strings between straight quotes, \" or '",
+            "1:38: \u201c is not valid here; put strings between straight quotes, \" or '",
         ),
         (
             'train_input_reader { label_map_path: "C:\\Users\\map.pbtxt" }',
-            "1:38: a backslash in this string begins a code such as \\U; write / between folders, or \\\\",
+            "1:38: a backslash in this string starts an escape sequence such as \\U; write / between folders, or \\\\",
         ),
         (
             "train_config { data_augmentation_options {\n random_horizontal_flip { }\n random_rotation90 { } } }",
@@ -179,5 +179,5 @@ def test_without_positions():
         ),
     ],
 )
-def test_what_people_write_by_mistake(content, expected):
+def test_common_mistakes(content, expected):
     assert fault(content) == f"my.config:{expected}"

@@ -1,4 +1,4 @@
-"""What configs of two-stage detectors with a feature pyramid may say."""
+"""The check of two-stage configs with a feature pyramid."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def _check(*settings: str, type_: str = PYRAMID, template=detector_configs.faste
 @pytest.mark.parametrize("form", ["", "_keras"])
 @pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "resnet50", "resnet101", "resnet152"])
 def test_types(name: str, form: str) -> None:
-    """conv_hyperparams make the pyramid, so they are said to have no effect nowhere."""
+    """The pyramid uses conv_hyperparams, so there is no warning that they have no effect."""
     assert _check(type_=f"faster_rcnn_{name}_fpn{form}") == ([], [])
     assert _check(type_=f"faster_rcnn_{name}_fpn{form}", template=detector_configs.fast_rcnn) == ([], [])
 
 
 def test_without_fpn_the_levels_are_2_to_6() -> None:
-    """Not those of an empty message, as in the TF Object Detection API."""
+    """As in the TF Object Detection API; an empty message has other levels."""
     faults, _ = _check(f"{EXTRACTOR}.fpn=none")
     assert faults == [
         f"{MULTISCALE} has levels 3 to 6, and feature_extractor.fpn has 2 to 6 where it is not set; give both the same"

@@ -141,8 +141,8 @@ def test_truth_by_number_or_label_with_or_without_a_header(tmp_path):
     ("text", "message"),
     [
         ("x.png,1\ny.png\n", r"truth\.csv:2: 1 columns; write file,class"),
-        ("file,class\nx.png,bird\n", r"truth\.csv:2: class 'bird' is no number below 3 and no label"),
-        ("x.png,3\n", r"truth\.csv:1: class '3' is no number below 3"),
+        ("file,class\nx.png,bird\n", r"truth\.csv:2: class 'bird' is neither a number below 3 nor a label"),
+        ("x.png,3\n", r"truth\.csv:1: class '3' is neither a number below 3"),
     ],
 )
 def test_truth_that_cannot_be_meant(tmp_path, text, message):

@@ -253,7 +253,7 @@ def test_a_full_disk_costs_warnings_only(tmp_path, caplog):
     for what in (f"pictures in {pictures}", str(tmp_path / "found.json"), f"the metrics in {evaluation}"):
         assert (
             sum(
-                f"step 30: {what} cannot be written (no space left on device); going on" in warning
+                f"step 30: {what} cannot be written (no space left on device); continuing without it" in warning
                 for warning in warnings
             )
             == 1

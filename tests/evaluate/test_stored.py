@@ -101,10 +101,10 @@ def test_results_that_were_cut_by_score_are_told(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.npz", b"PK garbage", "no .npz of stored detections, or a damaged one"),
+        ("a.npz", b"PK garbage", "not a .npz file of stored detections, or damaged"),
         ("a.json", b'{"annotations": []}', "expected a list of detections, found dict"),
         ("a.json", b'[{"image_id": 1, "bbox": [1, 2, 3, 4], "category_id": 1}]', "an entry has no 'score'"),
-        ("a.json", b'[{"image_id": 1, "bbox": [1, 2], "category_id": 1, "score": 0.5}]', "no COCO results file"),
+        ("a.json", b'[{"image_id": 1, "bbox": [1, 2], "category_id": 1, "score": 0.5}]', "not a COCO results file"),
         (
             "a.json",
             b'[{"image_id": 1, "bbox": [1, 2, 3, 4], "category_id": 0, "score": 0.5}]',
@@ -113,7 +113,7 @@ def test_results_that_were_cut_by_score_are_told(tmp_path, caplog):
         (
             "a.json",
             b'[{"image_id": 1, "bbox": [1, 2, 3, NaN], "category_id": 1, "score": 0.5}]',
-            "NaN is no JSON number",
+            "NaN is not a JSON number",
         ),
         ("a.csv", b"", "stored detections are .npz or .json files"),
     ],

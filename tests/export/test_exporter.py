@@ -57,7 +57,8 @@ def test_a_checkpoint_of_another_network_is_exported_on_request_only(varied, tra
     """All that the model wants is in it, and a layer that the model does not have."""
     checkpoint = varied.parent / "model_dir"
     with pytest.raises(
-        ConfigError, match=rf"model.ckpt-9: {STRAY} has no place in the model.*--allow_unused_checkpoint_variables"
+        ConfigError,
+        match=rf"model.ckpt-9: {STRAY} has no counterpart in the model.*--allow_unused_checkpoint_variables",
     ):
         exporter.export(trained.config, str(checkpoint), str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
@@ -112,7 +113,9 @@ def test_strings_of_unequal_sizes_are_refused_in_words(varied):
     np.testing.assert_array_equal(batch.true_shapes, expected.true_shapes)
     serve = tf.saved_model.load(str(varied / "saved_model")).signatures["serving_default"]
     assert serve(inputs=tf.stack(strings[:2]))["detection_boxes"].shape == (2, 30, 4)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="must have one size after resizing; send others apart"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="must have one size after resizing; send others separately"
+    ):
         serve(inputs=tf.stack(strings))
 
 

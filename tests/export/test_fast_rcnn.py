@@ -161,7 +161,7 @@ def test_all_that_enters_the_network_is_marked(fast_rcnn):
 
 
 def test_a_number_of_proposals_is_for_detectors_that_are_given_them(trained, fast_rcnn):
-    with pytest.raises(ConfigError, match="--num_proposals=5: this detector makes its own proposals"):
+    with pytest.raises(ConfigError, match="--num_proposals=5: this detector does not take proposals"):
         ServingInput(num_proposals=5).specs(trained.detector)
     with pytest.raises(ConfigError, match="--num_proposals=0: must be at least 1"):
         ServingInput(num_proposals=0).specs(fast_rcnn.detector)
@@ -202,11 +202,11 @@ def test_one_image_with_its_proposals(predictor):
 
 def test_proposals_missing_unwanted_or_too_few_are_told(predictor, exported):
     image = _image(60, 80)
-    with pytest.raises(ConfigError, match="this model classifies regions that it is given; pass proposals"):
+    with pytest.raises(ConfigError, match="this model needs region proposals; pass proposals"):
         predictor.detect(image)
-    with pytest.raises(ConfigError, match="proposals: this model finds its regions itself; leave them out"):
+    with pytest.raises(ConfigError, match="proposals: this model does not take proposals; leave them out"):
         Predictor.load(exported).detect(image, proposals=[_pixels(image, 3)])
-    with pytest.raises(DataError, match="proposals: 1 arrays for 2 images; give one array"):
+    with pytest.raises(DataError, match="proposals: 1 arrays for 2 images; pass one array"):
         predictor.detect([image, image], proposals=[_pixels(image, 3)])
     with pytest.raises(DataError, match="image 1: proposal 2 is not finite"):
         boxes = _pixels(image, 3)

@@ -46,7 +46,7 @@ def test_what_is_not_there_is_named(folder, missing):
 
 
 def test_an_empty_folder_is_named(tmp_path):
-    with pytest.raises(DataError, match="holds no image"):
+    with pytest.raises(DataError, match="has no image files"):
         find([str(tmp_path)])
 
 
@@ -75,7 +75,7 @@ def test_bad_files_are_named_with_the_reason(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(good)
     cases = {
         "empty.jpg": (b"", "is an empty file"),
-        "text.jpg": (b"hello", "is no image; give"),
+        "text.jpg": (b"hello", "is not an image; use"),
         "cut.jpg": (good.read_bytes()[:1000], "is a damaged JPEG file"),
         "beheaded.jpg": (good.read_bytes()[:100], "is a damaged JPEG file"),
     }

@@ -162,45 +162,45 @@ def _generator_of_nothing_good():
 @pytest.mark.parametrize(
     ("images", "expected"),
     [
-        (None, "images: None is no image; give a path, the bytes of an image file, uint8 "),
-        (3, "images: a value of type int is no image; give a path"),
-        (0.5, "images: a value of type float is no image; give a path"),
-        (object(), "images: a value of type object is no image; give a path"),
-        ({"a": 1}, "images: a value of type dict is no image; give a path"),
-        ({"a.jpg"}, "images: a value of type set is no image; give a path"),
+        (None, "images: None is not an image; pass a path, the bytes of an image file, uint8 "),
+        (3, "images: a value of type int is not an image; pass a path"),
+        (0.5, "images: a value of type float is not an image; pass a path"),
+        (object(), "images: a value of type object is not an image; pass a path"),
+        ({"a": 1}, "images: a value of type dict is not an image; pass a path"),
+        ({"a.jpg"}, "images: a value of type set is not an image; pass a path"),
         (
             io.BytesIO(b"x"),
-            "images: an open file (BytesIO; give its bytes, .read(), or its path) is no image; give a path",
+            "images: an open file (BytesIO; pass its bytes, .read(), or its path) is not an image; pass a path",
         ),
-        ([_image(5, 5), None], "image 1: None is no image; give a path"),
-        ([[1, 2], [3, 4]], "image 0: a value of type list is no image; give a path"),
-        (_generator_of_nothing_good(), "image 1: None is no image; give a path"),
+        ([_image(5, 5), None], "image 1: None is not an image; pass a path"),
+        ([[1, 2], [3, 4]], "image 0: a value of type list is not an image; pass a path"),
+        (_generator_of_nothing_good(), "image 1: None is not an image; pass a path"),
         ("", "image: the path is empty; name a file"),
         ("absent.jpg", "absent.jpg: cannot be read: No such file or directory; check the path"),
         ("a\0b.jpg", "a\\x00b.jpg: cannot be read: embedded null byte; check the path"),
         (".", ".: is a folder; give the paths of the images in it"),
         (Path("."), ".: is a folder; give the paths of the images in it"),
-        (b"", "image 0: is empty; give the bytes of an image file"),
-        (b"nonsense", "image 0: is no image; give JPEG, PNG, GIF, BMP or WebP"),
+        (b"", "image 0: is empty; pass the bytes of an image file"),
+        (b"nonsense", "image 0: is not an image; use JPEG, PNG, GIF, BMP or WebP"),
         (_encoded(_image(9, 9))[:60], "image 0: is a damaged PNG file"),
         (
             _image(5, 5).astype(np.float32) / 255,
-            "image 0: float32 [5, 5, 3] holds fractions of 1; multiply by 255 and round, then convert to uint8",
+            "image 0: float32 [5, 5, 3] has values from 0 to 1; multiply by 255 and round, then convert to uint8",
         ),
         (_image(5, 5).astype(np.float32), "image 0: float32 [5, 5, 3] is not uint8; round and convert it"),
         (_image(5, 5).astype(np.int64), "image 0: int64 [5, 5, 3] is not uint8; convert it, image.astype(np.uint8)"),
-        (tf.zeros([5, 5, 3]), "image 0: float32 [5, 5, 3] holds fractions of 1"),
-        (tf.zeros([1, 5, 5, 3]), "image 0: float32 [5, 5, 3] holds fractions of 1"),
-        (_image(5, 5)[..., 0], "image 0: uint8 [5, 5] has no channels; repeat gray three times"),
+        (tf.zeros([5, 5, 3]), "image 0: float32 [5, 5, 3] has values from 0 to 1"),
+        (tf.zeros([1, 5, 5, 3]), "image 0: float32 [5, 5, 3] has values from 0 to 1"),
+        (_image(5, 5)[..., 0], "image 0: uint8 [5, 5] has no channels; repeat grey three times"),
         (
             np.zeros((5, 5, 4), np.uint8),
-            "image 0: uint8 [5, 5, 4] has four channels; leave out the last, image[..., :3]",
+            "image 0: uint8 [5, 5, 4] has four channels; remove the last, image[..., :3]",
         ),
         (np.zeros((3, 5, 6), np.uint8), "image 0: uint8 [3, 5, 6] has its channels first; move them to the end"),
-        ([np.zeros((2, 5, 5, 3), np.uint8)], "image 0: uint8 [2, 5, 5, 3] are many images; give uint8 "),
-        (np.zeros((0, 5, 3), np.uint8), "image 0: uint8 [0, 5, 3]; give uint8 [height, width, 3]"),
-        (np.zeros((1, 1, 5, 5, 3), np.uint8), "image 0: uint8 [1, 1, 5, 5, 3]; give uint8 "),
-        (np.uint8(3), "image 0: uint8 []; give uint8 "),
+        ([np.zeros((2, 5, 5, 3), np.uint8)], "image 0: uint8 [2, 5, 5, 3] are many images; pass uint8 "),
+        (np.zeros((0, 5, 3), np.uint8), "image 0: uint8 [0, 5, 3]; pass uint8 [height, width, 3]"),
+        (np.zeros((1, 1, 5, 5, 3), np.uint8), "image 0: uint8 [1, 1, 5, 5, 3]; pass uint8 "),
+        (np.uint8(3), "image 0: uint8 []; pass uint8 "),
         (
             np.broadcast_to(np.uint8(0), (20_000, 20_000, 3)),
             "image 0: uint8 [20000, 20000, 3] has 400,000,000 pixels, more than the",
@@ -226,16 +226,16 @@ def test_a_picture_that_breaks_off(predictor):
 @pytest.mark.parametrize(
     ("argument", "expected"),
     [
-        ({"min_score": "0.5"}, "min_score ('0.5') must be a number, as 0.5"),
-        ({"min_score": None}, "min_score (None) must be a number, as 0.5"),
-        ({"min_score": float("nan")}, "min_score (nan) must be a number, as 0.5"),
-        ({"min_score": True}, "min_score (True) must be a number, as 0.5"),
+        ({"min_score": "0.5"}, "min_score ('0.5') must be a number such as 0.5"),
+        ({"min_score": None}, "min_score (None) must be a number such as 0.5"),
+        ({"min_score": float("nan")}, "min_score (nan) must be a number such as 0.5"),
+        ({"min_score": True}, "min_score (True) must be a number such as 0.5"),
         ({"max_boxes": -1}, "max_boxes (-1) must be a whole number of at least 0, or None for all"),
         ({"max_boxes": 2.5}, "max_boxes (2.5) must be a whole number of at least 0, or None for all"),
         ({"batch_size": 0}, "batch_size (0) must be a whole number of at least 1"),
         ({"batch_size": "8"}, "batch_size ('8') must be a whole number of at least 1"),
         ({"names": ["a", "b"]}, "names: 2 for 1 image; give a list with one for each, or leave them out"),
-        ({"names": "a"}, "names ('a') is no list; give one with a name for each image, or leave it out"),
+        ({"names": "a"}, "names ('a') is not a list; pass a list with a name for each image, or leave it out"),
     ],
 )
 def test_other_arguments(predictor, argument, expected):
@@ -248,7 +248,7 @@ def test_other_arguments(predictor, argument, expected):
     ("shape", "dtype"), [((5, 5, 3), "float32"), ((5, 5), "uint8"), ((5, 5, 4), "uint8"), ((0, 5, 3), "uint8")]
 )
 def test_arrays_that_are_no_image_are_told_apart(predictor, shape, dtype):
-    with pytest.raises(DataError, match=r"image 1: .*; give uint8 \[height, width, 3\]"):
+    with pytest.raises(DataError, match=r"image 1: .*; pass uint8 \[height, width, 3\]"):
         predictor.detect([_image(5, 5), np.zeros(shape, dtype)])
 
 
@@ -266,7 +266,7 @@ def test_another_kind_of_model_is_refused(tmp_path):
     module = tf.Module()
     module.f = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([None])])
     tf.saved_model.save(module, str(tmp_path / "other"), signatures=module.f)
-    with pytest.raises(ConfigError, match="is no detector"):
+    with pytest.raises(ConfigError, match="is not a detector"):
         Predictor.load(tmp_path / "other")
 
 

@@ -44,7 +44,7 @@ def test_export_then_detect_with_a_bad_image_among_good_ones(trained, tmp_path):
     )
     assert done.code == 3
     assert [line for line in done.err.splitlines() if "error" in line] == [
-        f"error: {images / 'bad.jpg'}: is no image; give JPEG, PNG, GIF, BMP or WebP"
+        f"error: {images / 'bad.jpg'}: is not an image; use JPEG, PNG, GIF, BMP or WebP"
     ]
     assert sorted(path.name for path in (tmp_path / "found").iterdir()) == ["a b.jpg", "detections.json", "größe.png"]
     assert len(json.loads((tmp_path / "found" / "detections.json").read_text(encoding="utf-8"))) == 6

@@ -48,7 +48,7 @@ def refusal(serve, value: tf.Tensor) -> str:
         (tf.zeros([0, 40, 60, 3], tf.uint8), "input_tensor: the batch is empty; send at least one image"),
         (
             tf.zeros([1, 0, 60, 3], tf.uint8),
-            "input_tensor: images of no pixels; height and width must be at least 1. Shape:] [1 0 60 3]",
+            "input_tensor: images without pixels; height and width must be at least 1. Shape:] [1 0 60 3]",
         ),
         (tf.zeros([1, 40, 60, 1], tf.uint8), SHAPE.format("[1,40,60,1]", "[?,?,?,3]")),
         (tf.zeros([40, 60, 3], tf.uint8), SHAPE.format("[40,60,3]", "[?,?,?,3]")),
@@ -68,16 +68,16 @@ def test_images_that_a_served_model_refuses(exported, holds, value, says):
         (
             [PNG, b""],
             (
-                "input_tensor: not a JPEG, PNG, GIF, BMP or WebP file; send the bytes of the file. Number in the batch,"
-                " and how it starts:] [1]"
+                "input_tensor: not a JPEG, PNG, GIF, BMP or WebP file; send the bytes of the file. Index in the batch,"
+                " and first bytes:] [1]"
             ),
         ),
-        ([PNG, PNG, b"hello"], "and how it starts:] [2] [hello]"),
+        ([PNG, PNG, b"hello"], "and first bytes:] [2] [hello]"),
         (
             [base64.b64encode(PNG)],
-            'input_tensor: base64 text instead of an image; decode it first (a REST request does with {\\"b64\\"',
+            'input_tensor: base64 text instead of an image; decode it first (in a REST request, send {\\"b64\\"',
         ),
-        ([PNG, base64.urlsafe_b64encode(tf.io.encode_jpeg(IMAGE).numpy())], "Number in the batch:] [1]"),
+        ([PNG, base64.urlsafe_b64encode(tf.io.encode_jpeg(IMAGE).numpy())], "Index in the batch:] [1]"),
         ([PNG[:40]], "Invalid PNG"),
         ([tf.io.encode_jpeg(IMAGE).numpy()[:-30]], "Invalid JPEG data"),
         (
@@ -88,7 +88,7 @@ def test_images_that_a_served_model_refuses(exported, holds, value, says):
             ),
         ),
         ([PNG[:20]], "header does not say how large it is; its bytes:] [20]"),
-        ([PNG, b"\xff\xfe\0\x1b[31m"], "and how it starts:] [1] [\ufffd\ufffd\ufffd\ufffd[31m]"),
+        ([PNG, b"\xff\xfe\0\x1b[31m"], "and first bytes:] [1] [\ufffd\ufffd\ufffd\ufffd[31m]"),
     ],
     ids=[
         "empty batch",
@@ -128,7 +128,7 @@ def test_a_batch_of_mixed_sizes(keeps_proportions, holds):
     same = tf.io.encode_png(IMAGE[::2, ::2]).numpy()
     assert keeps_proportions(tf.constant([PNG, same])).images.shape == (2, 64, 96, 3)
     said = refusal(keeps_proportions, tf.constant([PNG, SMALL]))
-    holds(said, "the images of one batch must have one size after resizing; send others apart. Sizes:] [[64 96 3]")
+    holds(said, "all images of a batch must have one size after resizing; send others separately. Sizes:] [[64 96 3]")
     holds(refusal(keeps_proportions, tf.constant([], tf.string)), "input_tensor: the batch is empty")
 
 

@@ -66,7 +66,7 @@ def test_the_tail_keeps_the_size_of_a_whole_map(stride: int) -> None:
     }
 
 
-def test_a_stride_that_it_cannot_have_is_refused() -> None:
+def test_unsupported_stride_is_refused() -> None:
     with pytest.raises(ValueError, match="first_stage_features_stride 32.*Inception-ResNet v2.*8 or 16"):
         _two_stage(stride=32)
 
@@ -85,7 +85,7 @@ def test_batch_norm_is_frozen_unless_the_config_trains_it() -> None:
             assert changed == [moves] * len(changed) and changed
 
 
-def test_penalties_only_if_the_config_has_them() -> None:
+def test_regularisation_only_if_the_config_has_it() -> None:
     extractor = _two_stage()
     extractor.body(tf.zeros([1, 64, 64, 3]))
     assert not [v.path for v in extractor.body.weights if v.regularizer is not None]

@@ -55,7 +55,7 @@ def test_ssd_maps() -> None:
 
 
 @pytest.mark.parametrize("override", [False, True])
-def test_ssd_network_is_made_as_on_imagenet_unless_the_config_overrides(override: bool) -> None:
+def test_ssd_network_has_imagenet_hyperparameters_unless_overridden(override: bool) -> None:
     extractor = inception_v2.ssd(SsdExtractorOptions(FROM_CONFIG, override_base=override, depth_multiplier=0.125))
     extractor(tf.zeros([1, 64, 64, 3]))
     stem = extractor.network.blocks[0]
@@ -97,7 +97,7 @@ def test_two_stages_are_the_network() -> None:
     np.testing.assert_allclose(extractor.tail(extractor.body(images)).numpy(), expected, atol=1e-6 * expected.max())
 
 
-def test_two_stage_batch_norm_is_frozen_unless_it_is_to_be_trained() -> None:
+def test_two_stage_batch_norm_is_frozen_unless_the_config_trains_it() -> None:
     for train in (False, True):
         extractor = _thin(train_batch_norm=train)
         images = tf.random.stateless_uniform([2, 96, 96, 3], [1, 2], -1, 1)
@@ -130,7 +130,7 @@ def test_two_stage_gradients_reach_every_weight() -> None:
     ] == []
 
 
-def test_other_strides_are_refused() -> None:
+def test_unsupported_strides_are_refused() -> None:
     with pytest.raises(ValueError, match="first_stage_features_stride 8 .*Inception v2.*16"):
         _thin(stride=8)
 

@@ -59,7 +59,7 @@ def test_ssd_maps() -> None:
 
 
 @pytest.mark.parametrize("override", [False, True])
-def test_ssd_network_is_made_as_on_imagenet_unless_the_config_overrides(override: bool) -> None:
+def test_ssd_network_has_imagenet_hyperparameters_unless_overridden(override: bool) -> None:
     extractor = inception_v3.ssd(SsdExtractorOptions(FROM_CONFIG, override_base=override, depth_multiplier=0.125))
     extractor(tf.zeros([1, 107, 107, 3]))
     stem = extractor.network.blocks[0]
@@ -93,7 +93,7 @@ def test_two_stages_on_a_whole_map_are_the_aligned_network() -> None:
     np.testing.assert_allclose(extractor.tail(extractor.body(images)).numpy(), expected, atol=1e-6 * expected.max())
 
 
-def test_tail_on_crops_is_that_of_the_network_as_trained() -> None:
+def test_tail_on_crops_equals_the_classifier() -> None:
     """A 17x17 crop of the unpadded network's own map gives what that network gives."""
     extractor = _thin()
     extractor.tail(extractor.body(tf.zeros([1, 64, 64, 3])))
@@ -107,7 +107,7 @@ def test_tail_on_crops_is_that_of_the_network_as_trained() -> None:
     np.testing.assert_allclose(extractor.tail(outputs["Mixed_6e"]).numpy(), expected, atol=1e-6 * expected.max())
 
 
-def test_aligned_map_follows_the_image() -> None:
+def test_shifting_the_image_shifts_the_aligned_map() -> None:
     """An image moved by one stride moves the map by one cell, away from the borders."""
     extractor = _thin()
     extractor.body(tf.zeros([1, 64, 64, 3]))
@@ -118,7 +118,7 @@ def test_aligned_map_follows_the_image() -> None:
     np.testing.assert_allclose(maps[1][:, 10:30], maps[0][:, 9:29], atol=1e-5 * maps[0].max())
 
 
-def test_two_stage_batch_norm_is_frozen_unless_it_is_to_be_trained() -> None:
+def test_two_stage_batch_norm_is_frozen_unless_the_config_trains_it() -> None:
     for train in (False, True):
         extractor = _thin(train_batch_norm=train)
         images = tf.random.stateless_uniform([2, 96, 96, 3], [1, 2], -1, 1)
@@ -151,7 +151,7 @@ def test_two_stage_gradients_reach_every_weight() -> None:
     ] == []
 
 
-def test_other_strides_are_refused() -> None:
+def test_unsupported_strides_are_refused() -> None:
     with pytest.raises(ValueError, match="first_stage_features_stride 8 .*Inception v3.*16"):
         _thin(stride=8)
 

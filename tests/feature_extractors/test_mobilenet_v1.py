@@ -22,7 +22,7 @@ def test_body_and_tail(stride: int, sizes: list[int]) -> None:
     assert extractor.tail(tf.zeros([2, 7, 7, 512])).shape.as_list() == [2, 4, 4, 1024]
 
 
-def test_the_two_parts_hold_the_network() -> None:
+def test_body_and_tail_together_are_the_network() -> None:
     extractor = _two_stage()
     extractor.tail(extractor.body(tf.zeros([1, 64, 64, 3])))
     body, tail = (
@@ -41,7 +41,7 @@ def test_the_two_parts_hold_the_network() -> None:
     ]
 
 
-def test_the_dense_body_holds_the_strided_one() -> None:
+def test_strided_body_is_a_subsample_of_the_dense_body() -> None:
     """At an odd side of the map of stride 8, a strided 3x3 layer is centred on every second pixel from the first on."""
     images = tf.random.stateless_uniform([1, 72, 88, 3], [1, 2], -1, 1)
     strided, dense = _two_stage(stride=16), _two_stage(stride=8)
@@ -64,7 +64,7 @@ def test_the_tail_keeps_the_size_of_a_whole_map(stride: int) -> None:
     assert extractor.tail(features).shape[1:3] == features.shape[1:3]
 
 
-def test_a_stride_that_it_cannot_have_is_refused() -> None:
+def test_unsupported_stride_is_refused() -> None:
     with pytest.raises(ValueError, match="first_stage_features_stride 32.*MobileNet v1.*8 or 16"):
         _two_stage(stride=32)
 

@@ -35,7 +35,7 @@ def test_six_maps_of_a_300_pixel_image() -> None:
     assert shapes == [[19, 19, 576], [10, 10, 1280], [5, 5, 512], [3, 3, 256], [2, 2, 256], [1, 1, 128]]
 
 
-def test_thinned_depths() -> None:
+def test_depths_with_a_depth_multiplier() -> None:
     """The network's depths are rounded to eights, `Conv_1` included; the extra layers' are cut off as everywhere."""
     extractor, shapes = _ssd(64, depth_multiplier=0.35)
     assert [shape[2] for shape in shapes] == [192, 448, 179, 89, 89, 44]
@@ -104,7 +104,7 @@ def test_the_tail_keeps_the_size_of_a_whole_map(stride: int) -> None:
     }
 
 
-def test_a_stride_that_it_cannot_have_is_refused() -> None:
+def test_unsupported_stride_is_refused() -> None:
     with pytest.raises(ValueError, match="first_stage_features_stride 32.*MobileNet v2.*8 or 16"):
         _two_stage(stride=32)
 

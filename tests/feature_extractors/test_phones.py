@@ -72,8 +72,8 @@ def _convolutions(extractor: SsdFeatureExtractor) -> list[Convolution]:
     return [layer for layer in every_layer(extractor.network) if isinstance(layer, Convolution)]
 
 
-def test_activations_are_those_of_the_network_whatever_the_config_says() -> None:
-    """tf-slim's definition of MobileNet v3 has the last word: gamma and beta, ReLU and hard swish."""
+def test_config_does_not_change_activations() -> None:
+    """As in tf-slim, MobileNet v3 always has gamma and beta, ReLU and hard swish."""
     flat = dataclasses.replace(HYPER, batch_norm=BatchNormSettings(decay=0.9, center=False))
     extractor = catalogue.SSD_EXTRACTORS["ssd_mobilenet_v3_small"](SsdExtractorOptions(flat, override_base=True))
     assert {layer.hyperparams.activation for layer in _convolutions(extractor)} >= {tf.nn.relu, hard_swish, None}
@@ -93,7 +93,7 @@ def test_activations_are_those_of_the_network_whatever_the_config_says() -> None
 
 
 @pytest.mark.parametrize("override", [False, True])
-def test_mobiledet_is_made_as_published_whatever_the_config_says(override: bool) -> None:
+def test_config_does_not_change_mobiledet_hyperparameters(override: bool) -> None:
     extractor = _made("ssd_mobiledet_dsp", override_base=override, freeze_batch_norm=True)
     norms = {layer.hyperparams.batch_norm for layer in _convolutions(extractor)}
     assert norms == {BatchNormSettings(decay=0.99, epsilon=0.01, scale=True, train=False)}

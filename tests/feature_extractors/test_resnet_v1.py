@@ -72,7 +72,7 @@ def test_full_depths() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 96), (77, 65)])
-def test_ssd_reads_the_network_as_it_is(size: tuple[int, int]) -> None:
+def test_ssd_does_not_change_the_network(size: tuple[int, int]) -> None:
     """The lower map is what the two-stage detectors see at stride 16, the upper one is the network's own end."""
     extractor, maps = _ssd(size, depth_multiplier=0.25)
     blocks = (
@@ -130,7 +130,7 @@ def test_the_tail_does_not_dilate() -> None:
 
 
 @pytest.mark.parametrize("stride", [8, 16])
-def test_the_carried_block_is_there_and_never_runs(stride: int) -> None:
+def test_the_unused_block_is_created_but_never_runs(stride: int) -> None:
     extractor, _ = _two_stage(stride=stride)
     names = {
         path.removeprefix("FirstStageFeatureExtractor/resnet_v1_50/"): shape
@@ -180,7 +180,7 @@ def test_batch_norm_is_frozen_unless_the_config_trains_it(train: bool) -> None:
     assert moved == ({v.path for v in running} if train else set())
 
 
-def test_no_penalties_unless_the_config_has_them() -> None:
+def test_no_regularisation_unless_the_config_has_it() -> None:
     plain, _ = _two_stage()
     assert plain.body.losses == [] and plain.tail.losses == []
     chosen, _ = _two_stage(hyperparams=network.training_defaults())
@@ -188,7 +188,7 @@ def test_no_penalties_unless_the_config_has_them() -> None:
 
 
 @pytest.mark.parametrize("stride", [4, 32])
-def test_other_strides_are_refused(stride: int) -> None:
+def test_unsupported_strides_are_refused(stride: int) -> None:
     with pytest.raises(ValueError, match=f"first_stage_features_stride {stride} .* ResNet v1 101 .* 8 or 16"):
         _two_stage(stride=stride, layers=101)
 

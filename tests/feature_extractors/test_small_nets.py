@@ -118,7 +118,7 @@ def test_gradients_reach_every_weight_under_xla_too(scope: str) -> None:
 
 
 @nets
-def test_other_strides_are_refused(scope: str) -> None:
+def test_unsupported_strides_are_refused(scope: str) -> None:
     net, *_ = NETS[scope]
     with pytest.raises(ValueError, match="first_stage_features_stride 8 .* 16"):
         net.two_stage(TwoStageExtractorOptions(stride=8))

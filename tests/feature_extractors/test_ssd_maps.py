@@ -57,7 +57,7 @@ def test_depthwise_extra_layers() -> None:
     assert tuple(maps[2].shape[1:]) == (5, 5, 128)
 
 
-def test_explicit_padding_reads_the_border_alike_on_both_sides() -> None:
+def test_explicit_padding_is_symmetric() -> None:
     """On an even side SAME pads nothing before the first pixel; explicit padding pads one, so the stem's first row sees
     one pixel row less."""
     same, _ = _maps((64, 64), depth_multiplier=0.25)

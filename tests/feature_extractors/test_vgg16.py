@@ -93,7 +93,7 @@ def test_ssd_trains_without_dropout() -> None:
         np.testing.assert_array_equal(plain, trained)
 
 
-def test_images_lose_their_mean() -> None:
+def test_channel_means_are_subtracted() -> None:
     for extractor in (vgg16.ssd(THIN), vgg16.two_stage(TwoStageExtractorOptions(depth_multiplier=1 / 8))):
         np.testing.assert_allclose(
             extractor.scale(tf.constant([[[[123.68, 116.78, 103.94]]]])), np.zeros((1, 1, 1, 3)), atol=1e-5
@@ -142,6 +142,6 @@ def test_types() -> None:
     assert SSD_EXTRACTORS["ssd_vgg16"] is vgg16.ssd and TWO_STAGE_EXTRACTORS["faster_rcnn_vgg16"] is vgg16.two_stage
 
 
-def test_other_strides_are_refused() -> None:
+def test_unsupported_strides_are_refused() -> None:
     with pytest.raises(ValueError, match="first_stage_features_stride 8 .* VGG16 .* 16"):
         vgg16.two_stage(TwoStageExtractorOptions(stride=8))

@@ -32,6 +32,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 _FLOAT_VALUES = (0.0, 1e-6, 0.3, 1.0, 7.0, -1.0)
 _INTEGER_VALUES = (0, 1, 2, 5, 64, 999)
+_MODELS = {"rfcn": "faster_rcnn", "ssd_fpn": "ssd", "ssd_bifpn": "ssd", "faster_rcnn_fpn": "faster_rcnn"}
 _REST = """
 train_config {
   batch_size: 2 num_steps: 1
@@ -58,20 +59,28 @@ class Change(NamedTuple):
 
 
 def bases() -> dict[str, str]:
-    """Text of a small config of each meta-architecture."""
-    from tests.helpers import small_ssd, two_stage_tiny
+    """Text of a small config of each meta-architecture, and of each kind of pyramid."""
+    from tests.helpers import detector_configs, small_ssd, two_stage_tiny
 
     faster = two_stage_tiny.CONFIG.replace("height: 96 width: 128", "height: 64 width: 64")
     faster = faster.replace("num_classes: 3", "num_classes: 4")
     head = faster[faster.index("second_stage_box_predictor") : faster.index("second_stage_post_processing")]
     rfcn = faster.replace(head, f"second_stage_box_predictor {{ {two_stage_tiny.RFCN} }}\n  ")
     fast = faster.replace("faster_rcnn {", "fast_rcnn {", 1)
+    center = detector_configs.center_net(detector_configs.Settings("mobilenet_v2", 64, 64))
+    pyramid = detector_configs.Settings("ssd_mobilenet_v1_fpn", 64, 64, depth_multiplier=0.25)
+    efficient = detector_configs.Settings("ssd_efficientnet-b0_bifpn_keras", 128, 128)
+    levels = detector_configs.Settings("faster_rcnn_mobilenet_v1_fpn", 64, 64, depth_multiplier=0.25)
     with_proposals = _REST.replace("_reader { tf_record", "_reader { max_number_of_proposals: 20 tf_record")
     return {
         "ssd": small_ssd.model(48, 64, 20) + _REST,
         "faster_rcnn": faster + _REST,
         "rfcn": rfcn + _REST,
         "fast_rcnn": fast + with_proposals,
+        "center_net": center + _REST,
+        "ssd_fpn": detector_configs.ssd(pyramid) + _REST,
+        "ssd_bifpn": detector_configs.ssd(efficient) + _REST,
+        "faster_rcnn_fpn": detector_configs.faster_rcnn(levels) + _REST,
     }
 
 
@@ -84,7 +93,7 @@ def changes() -> list[Change]:
     root = pipeline_pb2.TrainEvalPipelineConfig.DESCRIPTOR
     model = root.fields_by_name["model"]
     for base in bases():
-        own = model.message_type.fields_by_name[{"rfcn": "faster_rcnn"}.get(base, base)]
+        own = model.message_type.fields_by_name[_MODELS.get(base, base)]
         trails = list(fields.trails(own.message_type, (model, own), set()))
         if base == "ssd":
             trails += fields.trails(root, (), {model.message_type.full_name})
@@ -144,6 +153,8 @@ def step(message: Any) -> str:
 
     from detection.builders import pipeline as builder
     from detection.data.reading.input import train_dataset
+    from detection.data.reading.iteration import iterate
+    from detection.errors import DataError
     from detection.train.state import TrainState
     from detection.train.step import TrainStep
 
@@ -152,12 +163,16 @@ def step(message: Any) -> str:
     if settings is None or pipeline.train_input is None:
         return "no training"
     detector = pipeline.detector()
-    state = TrainState(detector, settings.optimizer, settings.learns)
+    state = TrainState(detector, settings.optimizer, settings.is_trained)
     dataset = train_dataset(pipeline.train_input, pipeline.augmentations, pipeline.resizer, settings.batch_size, 1)
     if detector.measures_targets:
         detector.measure_targets(dataset.take(1))
     train_step = TrainStep(state, settings, tf.distribute.get_strategy(), dataset.element_spec)
-    result = train_step(next(iter(dataset)))
+    try:
+        example = next(iterate(dataset, pipeline.train_input))
+    except DataError:  # It asks for what these records do not hold, and says so.
+        return "not in the records"
+    result = train_step(example)
     detect(detector, dataset.element_spec)
     return "stepped" if bool(result.finite) else "stepped, not finite"
 
@@ -206,6 +221,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--fields", default="", help="only fields whose path has this text")
     parser.add_argument("--bases", default="", help="only these bases, separated by commas")
     parser.add_argument("--every", type=int, default=1, help="only each of so many changes")
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first of these, so that runs share the work"
+    )
     parser.add_argument("--seconds", type=float, default=float("inf"), help="at most so long")
     given = parser.parse_args(argv)
     import tempfile
@@ -218,11 +236,9 @@ def main(argv: list[str] | None = None) -> int:
     from tests.fuzz import workers
 
     logging.set_verbosity(logging.FATAL)
-    every = [
-        change
-        for change in changes()[:: given.every]
-        if given.fields in change.path and (not given.bases or change.base in given.bases.split(","))
-    ]
+    chosen = given.bases.split(",") if given.bases else list(bases())
+    every = [change for change in changes() if given.fields in change.path and change.base in chosen]
+    every = every[given.first :: given.every]
     print(f"{len(every)} changes", flush=True)
     with tempfile.TemporaryDirectory() as name:
         data = Path(name)

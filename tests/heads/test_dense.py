@@ -28,7 +28,7 @@ def _run(training: bool = False, **options: object) -> tuple[DenseHead, tf.Tenso
     return head, *head.run(MAPS, training=training)
 
 
-def test_rows_run_over_cells_then_anchors() -> None:
+def test_rows_are_ordered_by_cell_and_anchor() -> None:
     head, codes, logits = _run()
     assert codes.shape == (2, 3 * 4 * 2 + 2 * 3 * 3, 4) and logits.shape == (2, 42, 5)
     kernel = head.predictors[0].classes[0].kernel.numpy()[0, 0]  # [8, 2 anchors * 5]

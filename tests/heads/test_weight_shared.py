@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from detection.export.fold import folded
 from detection.heads.weight_shared import WeightSharedHead, WeightSharedOptions
-from detection.networks.hyperparams import BatchNormSettings, Hyperparams
+from detection.networks.hyperparams import BatchNormSettings, GroupNormSettings, Hyperparams
 
 PLAIN = Hyperparams(keras.initializers.Ones(), activation=tf.nn.relu6)
 NORMED = dataclasses.replace(PLAIN, batch_norm=BatchNormSettings(scale=True))
@@ -28,7 +28,7 @@ def _maps(*depths: int) -> tuple[tf.Tensor, ...]:
     return tuple(tf.constant(random.uniform(0, 1, [2, 3 - n, 2, d]), tf.float32) for n, d in enumerate(depths))
 
 
-def test_rows_are_maps_then_cells_then_anchors() -> None:
+def test_rows_are_ordered_by_map_cell_and_anchor() -> None:
     head = _head(layers_before=0, head_hyperparams=PLAIN)
     maps = _maps(1, 1)
     head.run(maps)
@@ -62,7 +62,7 @@ def test_kernels_are_shared_and_norms_are_not() -> None:
     assert changed.tolist() == [False] * 12 + [True] * 8 and np.array_equal(before[1], after[1])
 
 
-def test_one_tower_serves_both() -> None:
+def test_share_tower_uses_one_tower_for_boxes_and_classes() -> None:
     head, maps = _head(share_tower=True), _maps(3, 3)
     head.run(maps)
     towers = {variable.path.split("/")[1] for variable in head.variables}
@@ -90,7 +90,7 @@ def test_folded_batch_norm_gives_the_same() -> None:
             np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-def test_maps_of_other_depths_are_projected() -> None:
+def test_maps_of_different_depths_are_projected() -> None:
     head = WeightSharedHead((1, 1, 1), 2, WeightSharedOptions(NORMED, NORMED, depth=3, layers_before=1))
     head.run(_maps(5, 3, 3))
     projections = {
@@ -102,6 +102,20 @@ def test_maps_of_other_depths_are_projected() -> None:
     assert len(head.object_keys()) == len(head.variables)
 
 
+def test_a_group_norm_has_its_keys() -> None:
+    """One for all maps, where the batch norm of the first would stand; also of a projection."""
+    grouped = dataclasses.replace(PLAIN, group_norm=GroupNormSettings(groups=3))
+    head = WeightSharedHead((1, 1, 1), 2, WeightSharedOptions(grouped, PLAIN, depth=3, layers_before=2))
+    head.run(_maps(5, 3, 3))
+    keys = head.object_keys()
+    assert len(keys) == len(head.variables) == len({id(each) for each in keys.values()})
+    assert {
+        "_base_tower_layers_for_heads/box_encodings/0/4/gamma",
+        "_base_tower_layers_for_heads/class_predictions_with_background/0/1/beta",
+        "_additional_projection_layers/2/1/gamma",
+    } <= set(keys)
+
+
 def test_clipping_scores_bias_and_dropout() -> None:
     head = _head(layers_before=0, code_range=(-1.0, 1.0), sigmoid_scores=True, class_bias=-2.0, dropout_keep=0.5)
     maps = tuple(10 * each for each in _maps(3, 3))
@@ -111,6 +125,6 @@ def test_clipping_scores_bias_and_dropout() -> None:
     assert not np.array_equal(scores, head.run(maps, training=True)[1])
 
 
-def test_maps_need_as_many_anchors_each() -> None:
+def test_different_numbers_of_anchors_are_refused() -> None:
     with pytest.raises(ValueError, match="as many anchors"):
         WeightSharedHead((3, 6), 2, WeightSharedOptions(NORMED, NORMED))

@@ -1,5 +1,4 @@
-"""A headless Chromium driven through the two pipes of its DevTools protocol: real clicks and keys, with nothing
-installed but the browser."""
+"""Drives headless Chromium through the pipes of its DevTools protocol, with real mouse and keyboard events."""
 
 from __future__ import annotations
 
@@ -36,8 +35,7 @@ def executable() -> str | None:
 
 
 class Browser:
-    """One tab. `requests` and `problems` list what was asked of the network and what the page's console complained
-    about, since the start."""
+    """A browser with one tab; `requests` lists its network requests, `problems` the errors in the page's console."""
 
     def __init__(self, folder: Path, timeout: float = 60.0) -> None:
         self._timeout, self._number, self._rest = timeout, 0, b""
@@ -104,7 +102,7 @@ class Browser:
             time.sleep(0.05)
 
     def click(self, selector: str) -> None:
-        """The middle of an element, scrolled into view, with the mouse."""
+        """Clicks the middle of an element, after scrolling it into view."""
         quoted = json.dumps(selector)
         self.evaluate(f"document.querySelector({quoted}).scrollIntoView({{block: 'center', inline: 'center'}})")
         x, y = self.evaluate(
@@ -118,7 +116,7 @@ class Browser:
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
 
     def key(self, name: str, times: int = 1) -> None:
-        """To what has the focus; names as in KeyboardEvent.key."""
+        """Sends a key to the focused element; names as in KeyboardEvent.key."""
         codes = {
             "ArrowLeft": 37,
             "ArrowUp": 38,
@@ -160,11 +158,11 @@ class Browser:
         )
 
     def screenshot(self, path: Path, *, whole: bool = False) -> None:
-        """What is in view, or the `whole` page."""
+        """Takes a screenshot of the visible part, or of the `whole` page."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]))
 
     def _next(self) -> dict[str, Any]:
-        """The next message; events are noted on the way."""
+        """Returns the next message that is not an event; events are recorded."""
         end = time.monotonic() + self._timeout
         while b"\0" not in self._rest:
             ready, _, _ = select.select([self._out], [], [], max(0.0, end - time.monotonic()))

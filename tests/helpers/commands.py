@@ -1,4 +1,4 @@
-"""Commands as people run them, but in this process: exit code, standard output, standard error."""
+"""Runs commands in this process, and captures exit code, standard output and standard error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detection.commands.call import call
 
 
 class Outcome(NamedTuple):
-    """What a command did."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -21,21 +21,22 @@ class Outcome(NamedTuple):
 
     @property
     def errors(self) -> list[str]:
-        """The lines of errors, without `error: `."""
+        """The error lines, without `error: `."""
         return [line.removeprefix("error: ") for line in self.err.splitlines() if line.startswith("error: ")]
 
     @property
     def error(self) -> str:
-        """The line of the error, without `error: `, of several (a config's problems come all at once) the first;
-        nothing may follow them."""
+        """The first error line, without `error: `; asserts that nothing follows the error lines."""
         lines = [line for line in self.err.splitlines() if line.strip()]
         assert self.errors and lines[-len(self.errors) :] == [f"error: {error}" for error in self.errors], self.err
         return self.errors[0]
 
 
 def run(name: str, *words: object) -> Outcome:
-    """Runs a command, `check`, or the script that does the same, `check_config.py`. What TensorFlow's C++ side says is
-    not caught."""
+    """Runs a command (`check`) or the equivalent script (`check_config.py`).
+
+    Output of TensorFlow's C++ code is not captured.
+    """
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = call(name, *words)
@@ -44,7 +45,7 @@ def run(name: str, *words: object) -> Outcome:
 
 @pytest.fixture
 def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """command("check_config.py", "--quiet", path) -> Outcome, as of `run`, with what is logged."""
+    """command("check_config.py", "--quiet", path) -> Outcome, like `run`, including log messages."""
 
     def run_caught(name: str, *words: object) -> Outcome:
         capfd.readouterr()

@@ -1,5 +1,4 @@
-"""Small detectors with random weights, exported once for all tests of this folder: an SSD, and a Fast R-CNN whose
-proposals are given."""
+"""Small detectors with random weights, an SSD and a Fast R-CNN, exported once for all tests."""
 
 from __future__ import annotations
 
@@ -12,14 +11,14 @@ import pytest
 from tests.helpers import detector_configs
 
 CONFIG = (Path(__file__).parent / "tiny.config").read_text(encoding="utf-8")
-# Classes as label maps have them: with the two names of Open Images and COCO, with one, and with the same one twice.
+# Classes with name and display name (as in Open Images and COCO), with a name only, and with both equal.
 LABEL_MAP = (
     'item { id: 1 name: "/m/01x3z" display_name: "circle" }\n'
     'item { id: 2 name: "square \\"of\\" ☃" }\n'
     'item { id: 3 name: "star" display_name: "star" }\n'
 )
 
-# Images keep their proportions and are padded to a square: where a proposal lies in it depends on both.
+# Images keep their aspect ratio and are padded to a square; both change the coordinates of proposals.
 RESIZER = (
     "model.fast_rcnn.image_resizer={ keep_aspect_ratio_resizer { min_dimension: 64 max_dimension: 96"
     " pad_to_max_dimension: true } }"
@@ -28,14 +27,13 @@ RESIZER = (
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """`config` and `checkpoint` paths of a detector whose every variable is random, and the `detector` and `pipeline`
-    themselves."""
+    """`config` and `checkpoint` paths of a detector with random variables, and its `detector` and `pipeline`."""
     return _trained(tmp_path_factory.mktemp("trained"), CONFIG)
 
 
 @pytest.fixture(scope="session")
 def fast_rcnn(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """The same of a Fast R-CNN."""
+    """The same for a Fast R-CNN."""
     settings = detector_configs.Settings(
         "faster_rcnn_mobilenet_v1", 96, 96, 3, depth_multiplier=0.25, override_base=True
     )
@@ -89,13 +87,13 @@ def _trained(folder: Path, text: str, overrides: list[str] | None = None) -> Sim
 
 @pytest.fixture(scope="session")
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """That detector exported for image_tensor."""
+    """The SSD exported for image_tensor."""
     return export_once(request, tmp_path_factory, "image_tensor")
 
 
 @pytest.fixture(scope="session")
 def exported_strings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """That detector exported for encoded_image_string_tensor."""
+    """The SSD exported for encoded_image_string_tensor."""
     return export_once(request, tmp_path_factory, "encoded_image_string_tensor")
 
 

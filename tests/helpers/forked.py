@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Program:
-    """One fork; the methods are those of `subprocess.Popen`."""
+    """A forked process, with methods of `subprocess.Popen`."""
 
     def __init__(self, server: Server, words: Sequence[str]) -> None:
         self._server, self.returncode = server, None
@@ -37,13 +37,13 @@ class Program:
         self.pid: int = server.ask(words=[*map(str, words)], said=[*map(str, self._said)])
 
     def poll(self) -> int | None:
-        """The exit code, negative by a signal; None while it runs."""
+        """Returns the exit code, negative for a signal; None while the process runs."""
         if self.returncode is None:
             self.returncode = self._server.ask(ended=self.pid)
         return self.returncode
 
     def wait(self, timeout: float = 300.0) -> int:
-        """Raises subprocess.TimeoutExpired."""
+        """Waits for the end of the process; raises subprocess.TimeoutExpired."""
         deadline = time.monotonic() + timeout
         while (code := self.poll()) is None:
             if time.monotonic() > deadline:
@@ -52,19 +52,19 @@ class Program:
         return code
 
     def send_signal(self, number: int) -> None:
-        """To the program, if it runs still."""
+        """Sends a signal, if the process still runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def communicate(self, timeout: float = 300.0) -> tuple[str, str]:
-        """Standard output and standard error, once it has ended."""
+        """Waits for the end, and returns standard output and standard error."""
         self.wait(timeout)
         out, err = (path.read_text(encoding="utf-8", errors="replace") for path in self._said)
         return out, err
 
 
 class Server:
-    """The process that is forked."""
+    """The process from which programs are forked."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -93,7 +93,7 @@ class Server:
         return Program(self, words)
 
     def ask(self, **question: Any) -> Any:
-        """One line to the process, and its answer."""
+        """Sends one line to the process and returns its answer."""
         self._process.stdin.write(json.dumps(question) + "\n")
         return json.loads(self._process.stdout.readline())
 
@@ -108,7 +108,7 @@ class Server:
 
 
 def _serve() -> Callable[[], None]:
-    """Answers until there are no more questions, in the process itself; returns what a fork is to do, in the fork."""
+    """Answers requests until there are no more; in a fork, returns the function that it should run."""
     running: set[int] = set()
     for line in sys.stdin:
         question = json.loads(line)

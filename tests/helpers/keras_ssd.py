@@ -12,12 +12,12 @@ TYPE = "ssd_mobilenet_v1_fpn_keras"
 
 
 def config(type_: str = TYPE) -> str:
-    """The text of its model."""
+    """Returns the config text of the model."""
     return detector_configs.ssd(detector_configs.Settings(type_, 64, 64, depth_multiplier=0.1))
 
 
 def detector(type_: str = TYPE):
-    """Built, with initial weights."""
+    """Returns the detector, built, with initial weights."""
     message = text_format.Parse(config(type_), pipeline_pb2.TrainEvalPipelineConfig()).model
     made = model.build(message, image_resizer.build(message.ssd.image_resizer))
     made.build_weights()

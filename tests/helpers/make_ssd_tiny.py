@@ -61,7 +61,7 @@ def groundtruth() -> Groundtruth:
 
 
 def compute(detector) -> dict[str, np.ndarray]:
-    """Every number worth keeping, by name."""
+    """Returns the arrays to store, by name."""
     images = batch()
     predictions = detector.predict(images)
     detections = detector.postprocess(predictions, images.true_shapes)
@@ -70,7 +70,7 @@ def compute(detector) -> dict[str, np.ndarray]:
         total = tf.add_n(list(train_losses.values())) + detector.regularization_loss()
     variables = [v for v in detector.trainable_variables if v.path.endswith("/weights")][::6]
     gradients = tape.gradient(total, [v.value for v in variables])
-    fill(detector)  # batch norm's averages have moved
+    fill(detector)  # resets the moving averages of batch norm
     losses = detector.loss(predictions, groundtruth())
     return {
         "anchors": predictions.anchors[::7],

@@ -1,4 +1,4 @@
-"""Modules by their path: the weight rules that lie beside reference data, and scripts."""
+"""Imports modules by path: scripts, and the weight rules of the reference data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import ModuleType
 
 
 def load(path: Path) -> ModuleType:
-    """A module from a file that is in no package, under a name of its own."""
+    """Imports a file that is not in a package, under a unique module name."""
     spec = importlib.util.spec_from_file_location(f"{path.stem}_of_{path.parent.name}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

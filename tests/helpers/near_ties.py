@@ -1,4 +1,4 @@
-"""Where a stored model's gradient hangs on which of two all but equal values is the larger."""
+"""Handles near ties: places where a stored gradient depends on which of two almost equal values is larger."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NODE, _INPUT, _PLACE, _NUDGE = 8, 2, (0, 4, 6, 17), 2e-4
 
 
 class _Nudged:
-    """Stands among the layers of a `Chain`."""
+    """Replaces a layer of a `Chain`."""
 
     name = ""
 
@@ -29,7 +29,7 @@ class _Nudged:
 
 @contextlib.contextmanager
 def decided(name: str, detector, seeds: list[int], training: bool) -> Iterator[None]:
-    """Within the context the value that the reference took is the larger by more than rounding."""
+    """Within this context the value that the reference selected is larger by more than rounding."""
     if (name, seeds, training) != (_DETECTOR, _SEEDS, False):
         yield
         return

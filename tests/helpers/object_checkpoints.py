@@ -1,4 +1,4 @@
-"""Object-based checkpoints as TensorFlow itself writes them, made of nothing but paths of attributes and arrays."""
+"""Object-based checkpoints written by TensorFlow itself from attribute paths and arrays."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write(folder: Path, values: Mapping[str, np.ndarray], slot: str = "") -> str
 
 
 def filled(detector: Detector, values: Mapping[str, np.ndarray]) -> set[str]:
-    """Keys of the variables that have their value of `values`; asserts that the others are zero."""
+    """Returns the keys of variables that have their value in `values`; asserts that the others are zero."""
     variables = {key: variable.numpy() for key, variable in detector.object_keys().items()}
     done = {key for key, value in variables.items() if np.array_equal(value, values[key])}
     assert all(not value.any() for key, value in variables.items() if key not in done)

@@ -29,14 +29,14 @@ DEVICE = "Modelled CPU, 2 cores"
 
 def rows(*, timing_only: bool = False, device: str = DEVICE, seed: int = 0) -> list[SweepRow]:
     """The grid of the survey: 252 configurations, three of which failed; `timing_only` leaves the metrics out."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     made = []
     for meta in ("ssd", "faster_rcnn", "rfcn", "fast_rcnn"):
         for extractor in EXTRACTORS:
             for resolution in (300, 600):
                 for stride in (16,) if meta == "ssd" else STRIDES.get(extractor, (16,)):
                     for proposals in (None,) if meta == "ssd" else PROPOSALS:
-                        made.append(_row(meta, extractor, resolution, stride, proposals, dice, timing_only, device))
+                        made.append(_row(meta, extractor, resolution, stride, proposals, rng, timing_only, device))
     for place in (5, 40, 90):
         made[place] = failed(made[place])
     return made
@@ -48,26 +48,24 @@ def failed(row: SweepRow, reason: str = "killed by signal 9 (out of memory) afte
     )
 
 
-def _row(meta, extractor, resolution, stride, proposals, dice, timing_only, device) -> SweepRow:
+def _row(meta, extractor, resolution, stride, proposals, rng, timing_only, device) -> SweepRow:
     base, each, mib, parameters, quality = EXTRACTORS[extractor]
     area, dense = (resolution / 300) ** 2, 1.0 if stride == 16 else 1.9
     name = f"{meta}-{extractor}-{resolution}" + ("" if meta == "ssd" else f"-stride{stride}-p{proposals}")
-    noise = math.exp(dice.gauss(0, 0.04))
+    noise = math.exp(rng.gauss(0, 0.04))
     first = base * area * dense * noise * (1.0 if meta == "ssd" else 0.8)
     second = (
         None
         if meta == "ssd"
         else base * 0.3 * area * dense * noise + (0.01 if meta == "rfcn" else each) * proposals * noise
     )
-    after, before = 2.5 + dice.random(), 1.0 + 0.5 * area
+    after, before = 2.5 + rng.random(), 1.0 + 0.5 * area
     whole = first + (second or 0.0) + after + before
     share = {"ssd": 0.82, "faster_rcnn": 1.0, "rfcn": 0.95, "fast_rcnn": 0.93}[meta]
     mean = quality * share * {300: 0.86, 600: 1.0}[resolution] * (1.0 if stride == 16 else 1.05)
     mean *= 1.0 if proposals is None else 1 - 0.18 * math.exp(-proposals / 25)
-    mean *= math.exp(dice.gauss(0, 0.02))
-    small = (
-        mean * (0.15 if meta == "ssd" else 0.4) * (1.0 if resolution == 300 else 1.8) * math.exp(dice.gauss(0, 0.08))
-    )
+    mean *= math.exp(rng.gauss(0, 0.02))
+    small = mean * (0.15 if meta == "ssd" else 0.4) * (1.0 if resolution == 300 else 1.8) * math.exp(rng.gauss(0, 0.08))
     prefix = "DetectionBoxes_Precision/"
     metrics = {"mAP": mean, "mAP@.50IOU": mean * 1.65, "mAP@.75IOU": mean * 1.02}
     metrics |= {

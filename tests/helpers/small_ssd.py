@@ -1,4 +1,4 @@
-"""Text of the model of the smallest SSD that a config can describe: two maps, one anchor a cell."""
+"""Config text of the smallest possible SSD: two feature maps, one anchor per cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a sweep, by hand."""
+"""Hand-made rows of a sweep."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def make_detector(num_classes: int = CLASSES) -> TinyDetector:
 
 
 def make_dataset(batch: int = 4, poison: tuple[int, ...] = (), size: int = 40) -> tf.data.Dataset:
-    """Batches that repeat for ever, in a fixed order; images whose number is in `poison` hold a NaN."""
+    """Returns batches that repeat forever in a fixed order; images whose number is in `poison` contain NaN."""
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 255, (size, SIDE, SIDE, 3)).astype(np.float32)
     images[list(poison)] = np.nan

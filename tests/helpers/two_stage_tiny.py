@@ -47,7 +47,10 @@ rfcn_box_predictor {
 
 
 def detector(*overrides: str, given: bool = False) -> TwoStage:
-    """With weights. `given`: a Fast R-CNN instead of a Faster R-CNN; overrides then still say model.faster_rcnn."""
+    """Returns a detector with weights; `given`: a Fast R-CNN instead of a Faster R-CNN.
+
+    Overrides always use model.faster_rcnn.
+    """
     message = config.override(text_format.Parse(CONFIG, pipeline_pb2.TrainEvalPipelineConfig()), list(overrides))
     if given:
         message.model.fast_rcnn.CopyFrom(message.model.faster_rcnn)
@@ -67,16 +70,16 @@ def rfcn(*overrides: str) -> TwoStage:
 
 
 def batch(size: int = 2, proposals: bool = False) -> ImageBatch:
-    """Images of 96x128 of which the last is 80x100 inside its padding."""
+    """Returns images of 96x128; the last one is 80x100, padded."""
     generator = np.random.default_rng(3)
     images = generator.uniform(0, 255, (size, 96, 128, 3)).astype("f4")
     shapes = np.array([[96, 128]] * (size - 1) + [[80, 100]], "i4")
     for image, (height, width) in zip(images, shapes, strict=True):
         image[height:], image[:, width:] = 0, 0
-    return ImageBatch(tf.constant(images), tf.constant(shapes), some_proposals(shapes) if proposals else ())
+    return ImageBatch(tf.constant(images), tf.constant(shapes), random_proposals(shapes) if proposals else ())
 
 
-def some_proposals(shapes: np.ndarray, count: int = 20) -> Proposals:
+def random_proposals(shapes: np.ndarray, count: int = 20) -> Proposals:
     """Random boxes inside the images, and close to the groundtruth of `groundtruth`; the last image has three fewer."""
     generator = np.random.default_rng(4)
     boxes = np.zeros((len(shapes), count, 4), "f4")

@@ -199,7 +199,8 @@ def import_everything(name: str) -> None:
 def write(path: Path, rows: list[tuple], faults: list[str], seconds: float) -> None:
     """The table of docs/kills.md."""
     lines = [
-        "| command | seconds, not killed | kills at a moment | file operations | kills at one | faults |",
+        "| command | seconds without kills | kills at random times | file operations | kills at file operations"
+        " | faults |",
         "|---|---|---|---|---|---|",
     ]
     lines += [

@@ -211,7 +211,7 @@ class Work:
                 if checkpoint_files.read(rotation.prefix_in(where, step))["w"].tolist() != _weights(step):
                     raise HalfWrittenError(f"{where}: step {step} holds other weights")
         parts = {path.read_text() for path in (folder / "export").glob("*/x")}
-        if files.unpublished(folder / "export") is None and len(parts) > 1:
+        if files.interrupted_export(folder / "export") is None and len(parts) > 1:
             raise HalfWrittenError(f"{folder / 'export'}: parts of {parts}, and nothing says so")
 
     def _look_evaluate(self, folder: Path, reference: str = "evaluate.reference") -> None:

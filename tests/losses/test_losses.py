@@ -1,4 +1,4 @@
-"""Every loss in the folder: by hand, equal to the reference, finite gradients at the edges, weight 0 means 0, XLA."""
+"""Every loss: values by hand, equality to the reference, finite gradients at extremes, weight 0, XLA."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SETTINGS = {
 
 
 def found() -> list:
-    """One object (or several, with different settings) of the one class that each file of the folder defines."""
+    """One object, or several with different settings, of the only class in each file of the folder."""
     losses = []
     for module in pkgutil.iter_modules(detection.losses.__path__):
         loaded = importlib.import_module(f"detection.losses.{module.name}")
@@ -45,7 +45,7 @@ def arguments(loss, batch: int = 2):
     return tuple(tf.constant(value, tf.float32) for value in (predictions, targets, weights))
 
 
-def test_all_eleven_are_here():
+def test_all_losses_are_tested():
     assert set(BY_NAME) == {
         "WeightedL2",
         "WeightedSmoothL1",
@@ -63,7 +63,7 @@ def test_all_eleven_are_here():
 
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 def test_contract(loss):
-    """Shapes, a gradient for the predictions, nothing where the weight is 0, one graph for every batch size, XLA."""
+    """Shapes, a gradient for the predictions, 0 for weight 0, one graph for every batch size, XLA."""
     predictions, targets, weights = arguments(loss)
     with tf.GradientTape() as tape:
         tape.watch(predictions)
@@ -114,7 +114,7 @@ def test_degenerate_boxes_have_finite_losses_and_gradients(loss):
 
 
 def one(loss, predictions, targets, weight=1.0):
-    """The loss of one anchor."""
+    """The loss of a single anchor."""
     return loss(*(tf.constant([[row]], tf.float32) for row in (predictions, targets, weight)))[0, 0].numpy()
 
 

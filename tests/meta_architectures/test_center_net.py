@@ -3,6 +3,8 @@ heart."""
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -48,7 +50,7 @@ def _groundtruth() -> Groundtruth:
     return Groundtruth(boxes, tf.constant([[0, 2, 0], [3, 1, 0]]), weights, tf.constant([2, 2]), flags, flags, weights)
 
 
-def test_it_is_a_detector(detector) -> None:
+def test_implements_the_detector_protocol(detector) -> None:
     assert isinstance(detector, Detector)
     assert not detector.takes_proposals and detector.anchors_per_cell == () and not detector.measures_targets
     assert detector.regularization_loss() == 0 and not detector.measure_targets([]).numpy().any()
@@ -100,6 +102,35 @@ def test_weights_of_the_losses(detector) -> None:
     assert factors == pytest.approx({"Loss/object_center": 3, "Loss/box/scale": 2, "Loss/box/offset": 10}, rel=1e-4)
 
 
+def test_heat_maps_of_classes_without_label_cost_nothing(detector) -> None:
+    """`use_labeled_classes`: of the first image class 0 is known, of the second, which has no labels, all are."""
+    batch, truth = _batch(), _groundtruth()
+    predictions = detector.predict(batch)
+    classes = predictions.center_logits[0].shape[-1]
+    checked = np.zeros((2, classes), bool)
+    checked[0, 0] = True
+    known = truth._replace(checked=tf.constant(checked))
+    plain = float(detector.loss(predictions, known)["Loss/object_center"])
+    assert plain == pytest.approx(float(detector.loss(predictions, truth)["Loss/object_center"]))
+    terms = detector.terms
+    detector.terms = dataclasses.replace(terms, labelled_only=True)
+    try:
+        found = float(detector.loss(predictions, known)["Loss/object_center"])
+        everything = float(detector.loss(predictions, truth)["Loss/object_center"])
+    finally:
+        detector.terms = terms
+    logits = [map.numpy() for map in predictions.center_logits]
+    targets = center_targets.assign(truth, logits[0].shape[1:3], 4, classes, terms.overlap)
+    p = np.clip(tf.sigmoid(logits[-1][0, ..., 1:]).numpy(), 1e-4, 1 - 1e-4)
+    t = targets.heat_maps.numpy()[0, ..., 1:]
+    inside = np.zeros((*t.shape[:2], 1))
+    height, width = -(-batch.true_shapes.numpy()[0] // 4)
+    inside[:height, :width] = 1
+    hidden = -inside * np.where(t >= 1, (1 - p) ** 2 * np.log(p), (1 - t) ** 4 * p**2 * np.log(1 - p))
+    assert len(logits) == 1 and everything == pytest.approx(plain)
+    assert found == pytest.approx(plain - hidden.sum() / float(targets.count), rel=1e-4)
+
+
 def test_an_image_without_boxes_has_a_finite_loss_and_gradient(detector) -> None:
     empty = Groundtruth(*(tf.zeros_like(field) for field in _groundtruth()))
     with tf.GradientTape() as tape:
@@ -144,7 +175,7 @@ def test_boxes_are_relative_to_the_true_image(detector) -> None:
     np.testing.assert_allclose(found.scores[0, 0], 1 / (1 + np.exp(-2.0)), rtol=1e-5)
 
 
-def test_peaks_are_suppressed_where_asked_for() -> None:
+def test_optional_suppression_of_peaks() -> None:
     text = "{batch_non_max_suppression {iou_threshold: 0.5 max_detections_per_class: 7 max_total_detections: 7}}"
     suppressing = _pipeline(f"model.center_net.post_processing={text}").detector()
     logits = np.full((1, 16, 16, CLASSES), -9.0, "f4")
@@ -172,7 +203,7 @@ def test_images_of_any_size() -> None:
         assert free.predict(ImageBatch(images, shapes)).center_logits[0].shape[1:3] == (16, 16)
 
 
-def test_pixels_are_scaled_as_asked_for() -> None:
+def test_pixels_are_scaled_as_configured() -> None:
     extractor = "model.center_net.feature_extractor"
     plain, scaled = (
         _pipeline(*settings).detector().extractor.scale
@@ -197,12 +228,12 @@ def test_pixels_are_scaled_as_asked_for() -> None:
         ("resnet_v1_18_fpn", [-73.939, -96.779, -113.68]),
     ],
 )
-def test_pixels_are_scaled_as_the_network_was_trained(type_: str, expected: list[float]) -> None:
+def test_pixels_are_scaled_for_the_network(type_: str, expected: list[float]) -> None:
     scale = _pipeline(type_=type_).make_detector().extractor.scale
     np.testing.assert_allclose(scale(tf.constant([[[[10.0, 20, 30]]]]))[0, 0, 0], expected, rtol=1e-5)
 
 
-def test_heads_start_with_the_bias_of_rare_objects_and_have_the_layers_asked_for() -> None:
+def test_initial_bias_and_layers_of_heads() -> None:
     made = _pipeline(
         f"{CENTERS}.heatmap_bias_init=-3",
         f"{CENTERS}.center_head_params={{num_filters: [12, 8] kernel_sizes: [3, 1]}}",
@@ -231,7 +262,7 @@ def test_top_down_layers_can_be_separable_and_smooth(separable: bool) -> None:
     np.testing.assert_allclose(enlarged[0, :, :, 0], [row, row])
 
 
-def test_learns_two_images_by_heart() -> None:
+def test_overfits_two_images() -> None:
     """A thin hourglass, Adam, 120 steps; then it finds each object again, and nothing else."""
     batch, groundtruth, learner = _batch(), _groundtruth(), _pipeline().detector()
     optimizer = tf.keras.optimizers.Adam(0.01)

@@ -63,7 +63,7 @@ def _example() -> Example:
     return Example(ImageBatch(images, shapes, proposals), _groundtruth(), ImageInfo(tf.constant(["a", "b"]), shapes))
 
 
-def test_sampling_of_2_3(full: pipeline.Pipeline) -> None:
+def test_sampling_of_section_2_3(full: pipeline.Pipeline) -> None:
     """N = 2 images, R = 128; objects from IoU 0.5 on, background in [0.1, 0.5); groundtruth among the proposals."""
     detector = full.make_detector()
     assert (
@@ -82,7 +82,7 @@ def test_sampling_of_2_3(full: pipeline.Pipeline) -> None:
     np.testing.assert_array_equal(targets.class_weights[0], [1, 1, 1, 1, 0, 0])
 
 
-def test_layers_and_tests_of_2_1_and_3(full: pipeline.Pipeline) -> None:
+def test_layers_and_detection_of_sections_2_1_and_3(full: pipeline.Pipeline) -> None:
     detector = full.make_detector()
     assert detector.second_stage.regions.crop == OneMap(RoiMaxPool(7, 16))
     assert (
@@ -97,12 +97,12 @@ def test_layers_and_tests_of_2_1_and_3(full: pipeline.Pipeline) -> None:
     )
 
 
-def test_scale_of_5_2(full: pipeline.Pipeline) -> None:
+def test_scale_of_section_5_2(full: pipeline.Pipeline) -> None:
     for size, expected in (((375, 500), (600, 800)), ((500, 375), (800, 600)), ((300, 900), (333, 1000))):
         assert full.resizer.batch(tf.zeros([1, *size, 3])).true_shapes.numpy().tolist() == [list(expected)]
 
 
-def test_schedule_of_2_3(full: pipeline.Pipeline) -> None:
+def test_schedule_of_section_2_3(full: pipeline.Pipeline) -> None:
     train = full.train
     rates = [float(train.optimizer.schedule(tf.constant(step, tf.int64))) for step in (0, 29_999, 30_000, 39_999)]
     np.testing.assert_allclose(rates, [1e-3, 1e-3, 1e-4, 1e-4], rtol=1e-6)
@@ -115,7 +115,7 @@ def test_schedule_of_2_3(full: pipeline.Pipeline) -> None:
     assert len(full.augmentations) == 1
 
 
-def test_fine_tuning_of_4_5(full: pipeline.Pipeline) -> None:
+def test_fine_tuning_of_section_4_5(full: pipeline.Pipeline) -> None:
     """conv3_1 and up; and, as the header says, fc6 and up."""
     first = [
         f"FirstStageFeatureExtractor/vgg_16/conv{stage}/conv{stage}_1/{kind}"
@@ -123,13 +123,13 @@ def test_fine_tuning_of_4_5(full: pipeline.Pipeline) -> None:
         for kind in ("weights", "biases")
     ]
     behind = ["SecondStageFeatureExtractor/vgg_16/fc6/weights", "SecondStageBoxPredictor/ClassPredictor/biases"]
-    assert [full.train.learns(name) for name in first] == [False] * 4 + [True] * 6 and all(
-        map(full.train.learns, behind)
+    assert [full.train.is_trained(name) for name in first] == [False] * 4 + [True] * 6 and all(
+        map(full.train.is_trained, behind)
     )
     override = 'train_config.freeze_variables=["FirstStageFeatureExtractor/"]'
     assert override in CONFIG.read_text()
     fc6 = pipeline.build(config.override(config.load(CONFIG), [override]), read_label_maps=False).train
-    assert not any(map(fc6.learns, first)) and all(map(fc6.learns, behind))
+    assert not any(map(fc6.is_trained, first)) and all(map(fc6.is_trained, behind))
 
 
 def _small() -> pipeline.Pipeline:
@@ -209,7 +209,7 @@ def test_one_step_by_hand() -> None:
     decay = 0.0005 / 2 * sum(float((value.astype("f8") ** 2).sum()) for value in weights.values())
     assert float(detector.regularization_loss()) == pytest.approx(decay, rel=1e-4)
 
-    state = TrainState(detector, built.train.optimizer, built.train.learns)
+    state = TrainState(detector, built.train.optimizer, built.train.is_trained)
     step = TrainStep(
         state, built.train, tf.distribute.get_strategy(), tf.nest.map_structure(tf.TensorSpec.from_tensor, example)
     )

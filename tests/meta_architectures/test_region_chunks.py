@@ -36,7 +36,7 @@ def _features(detector: TwoStage) -> tuple[tf.Tensor, ...]:
 
 
 def _boxes(count: int) -> tf.Tensor:
-    return tiny.some_proposals(np.array([IMAGE, IMAGE]), count).boxes
+    return tiny.random_proposals(np.array([IMAGE, IMAGE]), count).boxes
 
 
 def _ops(graph: tf.Graph) -> Iterator[tf.Operation]:
@@ -47,7 +47,7 @@ def _ops(graph: tf.Graph) -> Iterator[tf.Operation]:
             yield from _ops(graph._get_function(op.get_attr("body").name).graph)
 
 
-def test_chunks_give_the_numbers_of_one_piece(detector: TwoStage) -> None:
+def test_chunks_give_the_same_results_as_one_batch(detector: TwoStage) -> None:
     """20 proposals in chunks of 5, their number known or not; 3 of an unknown number are one chunk, and none at all
     give nothing."""
     features, boxes = _features(detector), _boxes(20)
@@ -68,7 +68,7 @@ def test_chunks_give_the_numbers_of_one_piece(detector: TwoStage) -> None:
             np.testing.assert_allclose(got, expected[:, :count], **TOLERANCE)
 
 
-def test_no_tensor_grows_with_the_proposals_but_what_is_asked_for(detector: TwoStage) -> None:
+def test_memory_does_not_grow_with_the_number_of_proposals(detector: TwoStage) -> None:
     """Of 60 and of 6000 proposals, six a chunk, the largest tensor is the same; in one piece it grows."""
     features = (tf.TensorSpec([2, 6, 8, _features(detector)[0].shape[-1]]),)
 
@@ -88,7 +88,7 @@ def test_no_tensor_grows_with_the_proposals_but_what_is_asked_for(detector: TwoS
     assert largest(60) == largest(6000) < largest(6000, training=True) / 5
 
 
-def test_no_loop_where_there_is_no_need(detector: TwoStage) -> None:
+def test_no_loop_for_few_regions(detector: TwoStage) -> None:
     """In training, and for a small number that is known, the graph is as simple as without chunks."""
     features = (_features(detector)[0][:1],)  # of one image: RoI max pooling takes several in turn
     for count, training, loops in ((6, False, False), (7, False, True), (20, True, False)):

@@ -103,7 +103,7 @@ def test_padding_has_the_pad_value_after_scaling() -> None:
     assert detections.boxes.numpy().max() <= 1
 
 
-def test_one_trace_serves_every_batch_size(detector) -> None:
+def test_one_trace_works_for_every_batch_size(detector) -> None:
     traced = tf.function(lambda x, s: detector.postprocess(detector.predict(ImageBatch(x, s)), s), autograph=False)
     concrete = traced.get_concrete_function(tf.TensorSpec([None, 64, 80, 3]), tf.TensorSpec([None, 2], tf.int32))
     images = tiny.batch()
@@ -114,7 +114,7 @@ def test_one_trace_serves_every_batch_size(detector) -> None:
     assert concrete.structured_outputs.raw_scores.shape[1:] == both.raw_scores.shape[1:]
 
 
-def test_weights_are_built_with_dropout_too() -> None:
+def test_weights_are_built_with_dropout() -> None:
     message = text_format.Parse((GOLDENS / "ssd_tiny.config").read_text(), pipeline_pb2.TrainEvalPipelineConfig())
     message.model.ssd.box_predictor.convolutional_box_predictor.use_dropout = True
     detector = pipeline.build(message).make_detector()

@@ -49,7 +49,7 @@ def test_anchors_on_ignored_boxes_get_no_gradient(detector) -> None:
     assert codes[matched].any() and logits[matched].any()  # which the same boxes do give when they count
 
 
-def test_training_on_ignored_boxes_alone_stays_finite(detector) -> None:
+def test_training_on_ignored_boxes_only_stays_finite(detector) -> None:
     with tf.GradientTape() as tape:
         losses = detector.loss(detector.predict(tiny.batch(), training=True), ignored())
         total = tf.add_n(list(losses.values()))

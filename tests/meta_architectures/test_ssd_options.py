@@ -93,7 +93,7 @@ def test_confidences_and_expected_weights_reach_the_loss():
     assert expected.ratio == 3
 
 
-def test_evaluation_may_leave_images_as_they_are():
+def test_evaluation_without_resizing():
     assert isinstance(pipeline("eval_config.force_no_resize=true").eval_resizer, IdentityResizer)
     plain = pipeline()
     assert plain.eval_resizer is plain.resizer

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from detection.errors import ConfigError
+from detection.export.serving import outputs
 from detection.meta_architectures.proposal_sampler import ProposalSampler
 from detection.meta_architectures.two_stage import TwoStage
 from detection.ops import boxes as box_ops
@@ -48,7 +48,7 @@ def test_shapes_are_static_in_every_mode(faster: TwoStage, rfcn: TwoStage, fast:
             assert predictions.proposals.boxes.shape == predictions.targets.box_codes.shape == (2, count, 4)
 
 
-def test_names_stand_at_the_root(faster: TwoStage, rfcn: TwoStage, fast: TwoStage) -> None:
+def test_variable_names_are_at_the_root(faster: TwoStage, rfcn: TwoStage, fast: TwoStage) -> None:
     def heads(detector: TwoStage) -> set[str]:
         return {v.path.rpartition("/")[0] for v in detector.variables if "FeatureExtractor/" not in v.path}
 
@@ -61,7 +61,7 @@ def test_names_stand_at_the_root(faster: TwoStage, rfcn: TwoStage, fast: TwoStag
 
 
 @pytest.mark.parametrize("kind", ["faster", "rfcn", "fast"])
-def test_learns_one_batch_by_heart(kind: str, request: pytest.FixtureRequest) -> None:
+def test_overfits_one_batch(kind: str, request: pytest.FixtureRequest) -> None:
     """Gradient descent on one batch: the loss falls to a fraction, and then the boxes are found."""
     keras.utils.set_random_seed(4)  # Initial weights from which a box is not learnt in so few steps exist.
     make = {"faster": tiny.detector, "rfcn": tiny.rfcn, "fast": lambda: tiny.detector(given=True)}[kind]
@@ -123,11 +123,12 @@ def test_fewer_proposals_are_the_first_of_many(faster: TwoStage) -> None:
             (some.class_logits, all_of_them.class_logits),
         ):
             np.testing.assert_allclose(few_of_them[image, :count], many[image, :count], atol=1e-4)
-    with pytest.raises(ConfigError, match=r"second_stage_batch_size \(8\) exceeds first_stage_max_proposals \(5\)"):
-        few.predict(batch, tiny.groundtruth(), training=True)
+    learnt = few.predict(batch, tiny.groundtruth(), training=True)  # draws 8 of 5: all of them
+    assert learnt.proposals.boxes.shape[1] == 5
+    np.testing.assert_array_equal(learnt.proposals.counts, some.proposals.counts)
 
 
-def test_no_gradient_goes_through_proposals(faster: TwoStage) -> None:
+def test_no_gradient_flows_through_proposals(faster: TwoStage) -> None:
     """The second stage alone teaches the proposal network's own layers nothing."""
     batch, groundtruth = tiny.batch(), tiny.groundtruth()
     variables = {v.path: v.value for v in faster.trainable_variables}
@@ -142,7 +143,7 @@ def test_no_gradient_goes_through_proposals(faster: TwoStage) -> None:
     }
 
 
-def test_anchors_across_the_border_take_no_part_in_training(faster: TwoStage) -> None:
+def test_anchors_across_the_border_are_not_used_in_training(faster: TwoStage) -> None:
     batch = tiny.batch()
     free, trained = faster.predict(batch).rpn.anchors.numpy(), faster.predict(batch, training=True).rpn.anchors.numpy()
     whole = faster.proposer.settings.anchors([(6, 8)], (96, 128)).numpy()
@@ -228,7 +229,7 @@ def test_region_loss_by_hand(shared: bool) -> None:
     np.testing.assert_allclose(got, _region_loss_by_hand(predictions, shared), rtol=1e-5)
 
 
-def test_a_miner_sees_all_proposals_of_all_images() -> None:
+def test_the_miner_gets_all_proposals_of_all_images() -> None:
     """One hard example an image: what is left is the largest loss of each."""
     mined = tiny.detector(
         f"{F}.hard_example_miner={{num_hard_examples: 1 iou_threshold: 0.99 loss_type: CLASSIFICATION}}", given=True
@@ -246,7 +247,30 @@ def test_a_miner_sees_all_proposals_of_all_images() -> None:
     )
 
 
-def test_sampler_draws_within_its_bounds_and_pads() -> None:
+def test_features_of_detections_are_outputs_where_asked_for(faster: TwoStage) -> None:
+    """Those that the head would have seen, had the final boxes been proposed."""
+    detector = tiny.detector(f"{F}.output_final_box_features=true", f"{F}.output_final_box_rpn_features=true")
+    for ours, theirs in zip(detector.variables, faster.variables, strict=True):
+        ours.assign(theirs)
+    batch = tiny.batch()
+    predictions = detector.predict(batch)
+    found, plain = (each.postprocess(predictions, batch.true_shapes) for each in (detector, faster))
+    assert plain.box_features is None and plain.cropped_features is None and set(outputs(plain)) < set(outputs(found))
+    np.testing.assert_array_equal(found.boxes, plain.boxes)
+    regions, pixels = detector.second_stage.regions, box_ops.to_pixels(found.boxes, batch.true_shapes)
+    cut = regions.crop(predictions.feature_maps, batch.images.shape[1:3])(pixels)
+    cropped = found.cropped_features.numpy()
+    np.testing.assert_allclose(cropped.reshape(-1, *cropped.shape[2:]), cut, atol=1e-5)
+    final = found.box_features.numpy()
+    _, logits = regions.head(tf.constant(final.reshape(-1, *final.shape[2:])))
+    _, expected = regions.run(predictions.feature_maps, pixels, batch.images.shape[1:3], False)
+    np.testing.assert_allclose(logits, expected.numpy().reshape(logits.shape), atol=1e-4)
+    served = outputs(found)
+    assert served["detection_features"].shape == final.shape == (2, found.scores.shape[1], *final.shape[2:])
+    assert served["cropped_rpn_box_features"].shape == cropped.shape
+
+
+def test_sampler_respects_its_limits_and_pads() -> None:
     generator = np.random.default_rng(0)
     matches = np.full((2, 30), -1, "i4")
     matches[0, ::2], matches[1, :2] = 0, 1
@@ -258,6 +282,9 @@ def test_sampler_draws_within_its_bounds_and_pads() -> None:
     targets = Targets(
         proposals.boxes * 2, matched, tf.one_hot(matches + 1, 4), tf.constant(weights), tf.constant(matches)
     )
+    everything, positive = ProposalSampler(40, 0.25)(proposals, targets)  # more than there are
+    assert everything.boxes.shape == (2, 30, 4) and everything.counts.numpy().tolist() == [24, 6]
+    assert (positive.matches.numpy()[0, :24] >= 0).sum() == 10  # 0.25 of 40, and the 14 that are background
     drawn, drawn_targets = ProposalSampler(8, 0.25)(proposals, targets)
     assert drawn.boxes.shape == (2, 8, 4) and drawn.counts.numpy().tolist() == [8, 6]
     assert (drawn_targets.matches.numpy()[0] >= 0).sum() == 2 and (drawn_targets.matches.numpy()[1][:6] >= 0).sum() == 2
@@ -297,7 +324,7 @@ def test_groundtruth_among_the_proposals() -> None:
     assert detector.predict(tiny.batch(proposals=True)).class_logits.shape == (2, 20, 4)
 
 
-def test_proposals_must_come_with_the_images(fast: TwoStage) -> None:
+def test_a_batch_without_proposals_is_refused(fast: TwoStage) -> None:
     with pytest.raises(ValueError, match="this batch has none"):
         fast.predict(tiny.batch())
 
@@ -351,7 +378,7 @@ def test_normalised_targets_have_mean_0_and_deviation_1() -> None:
     }
 
 
-def test_one_stage_gives_its_proposals() -> None:
+def test_one_stage_returns_its_proposals() -> None:
     detector = tiny.detector(f"{F}.number_of_stages=1")
     batch, groundtruth = tiny.batch(), tiny.groundtruth()
     predictions = detector.predict(batch, groundtruth, training=True)
@@ -418,7 +445,7 @@ def test_biases_can_be_regularised() -> None:
     assert float(detector.regularization_loss()) == pytest.approx(before + 0.01 * 4 * 4 / 2, rel=1e-5)
 
 
-def test_the_box_layer_has_an_initialiser_of_its_own() -> None:
+def test_the_box_layer_can_have_its_own_initialiser() -> None:
     head = f"{F}.second_stage_box_predictor.mask_rcnn_box_predictor.box_initializer"
     detector = tiny.detector(f"{head}={{random_normal_initializer {{stddev: 0.001}}}}", given=True)
     stddevs = {v.path: float(np.std(v)) for v in detector.variables if v.path.endswith("Predictor/weights")}

@@ -55,7 +55,7 @@ def test_regions_are_proposed_on_every_map(detector: TwoStage, predictions: Regi
     assert predictions.proposals.boxes.shape == (2, 24, 4)
 
 
-def test_anchors_stand_in_the_middle_of_their_cells(predictions: RegionPredictions) -> None:
+def test_anchors_are_centred_on_their_cells(predictions: RegionPredictions) -> None:
     """Of every level, although no side of the image is a multiple of its stride; clipped to the image."""
     anchors = predictions.rpn.anchors.numpy()
     start = 0
@@ -74,7 +74,7 @@ def test_anchors_stand_in_the_middle_of_their_cells(predictions: RegionPredictio
     assert start == len(anchors)
 
 
-def test_the_convolution_is_one_and_the_heads_are_each_level_s_own(
+def test_the_rpn_convolution_is_shared_and_heads_are_per_level(
     detector: TwoStage, predictions: RegionPredictions
 ) -> None:
     proposer = detector.proposer

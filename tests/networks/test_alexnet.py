@@ -255,7 +255,7 @@ def test_gradient_of_a_grouped_convolution_is_that_of_a_block_diagonal_kernel() 
     np.testing.assert_allclose(by_bias, full_by_bias, atol=1e-5)
 
 
-def test_no_grouped_convolution_is_left_to_the_kernels() -> None:
+def test_no_grouped_convolution_op_is_used() -> None:
     """TensorFlow's own has no gradient on a CPU without oneDNN."""
     layer = BorderedConv("conv", 6, 3, alexnet.training_defaults(), stride=1, border=1, groups=2)
     layer(tf.zeros([1, 8, 8, 4]))
@@ -264,7 +264,7 @@ def test_no_grouped_convolution_is_left_to_the_kernels() -> None:
     assert [(op.inputs[0].shape[3], op.inputs[1].shape[2]) for op in convolutions] == [(2, 2), (2, 2)]
 
 
-def test_channels_that_groups_do_not_divide_are_refused_and_never_asked_for() -> None:
+def test_channels_are_multiples_of_the_groups() -> None:
     layer = BorderedConv("conv", 6, 3, alexnet.training_defaults(), stride=1, border=1, groups=2)
     with pytest.raises(ValueError, match="2 groups do not divide 5 inputs"):
         layer(tf.zeros([1, 8, 8, 5]))

@@ -43,7 +43,7 @@ def test_sizes_of_the_classifiers_maps() -> None:
     assert [*sizes.values()] == [55, 27, 27, 27, 13, 13, 13, 13, 13, 6]
 
 
-def test_the_multiplier_thins_every_layer() -> None:
+def test_depth_multiplier_applies_to_every_layer() -> None:
     classifier = caffenet.CLASSIFIERS["caffenet"].make(10, 1 / 8)
     classifier(tf.zeros([1, 227, 227, 3]))
     depths = [v.shape[-1] for v in classifier.trainable_variables if v.path.endswith("weights")]

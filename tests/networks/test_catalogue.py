@@ -1,4 +1,4 @@
-"""The catalogue holds every classifier there is, and knows where its variables lie."""
+"""The catalogue has every classifier, with the scope of its variables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_scopes_are_those_of_the_classifiers():
     assert {name: spec.make(spec.num_logits).name for name, spec in catalogue.CLASSIFIERS.items()} == catalogue.SCOPES
 
 
-def test_a_wrong_name_is_answered_with_the_right_ones():
+def test_the_error_for_an_unknown_name_lists_all_names():
     assert catalogue.find("resnet_v1_50") is catalogue.CLASSIFIERS["resnet_v1_50"]
     with pytest.raises(
         ConfigError,

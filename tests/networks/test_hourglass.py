@@ -94,7 +94,7 @@ def test_a_network_is_named_after_its_depth(layers: int) -> None:
     assert len(design.depths) == len(design.residuals)
 
 
-def test_the_sizes_that_halve_down_to_the_middle() -> None:
+def test_image_sizes_are_multiples_of_the_total_stride() -> None:
     assert {layers: design.multiple for layers, design in hourglass.DESIGNS.items()} == {
         **{10: 8, 20: 16, 32: 32},
         **{52: 128, 100: 128, 104: 128},

@@ -145,7 +145,7 @@ def _assign(target: keras.layers.Layer, source: keras.layers.Layer) -> None:
         ours.assign(theirs)
 
 
-def test_dense_maps_hold_the_strided_ones() -> None:
+def test_strided_maps_are_subsamples_of_dense_maps() -> None:
     """Huang et al. 2017, section 3.1, for the body at stride 8 and then the tail at the strides of both bodies.
 
     A strided 3x3 layer padded SAME looks at pixels 2i - 1 ... 2i + 1 of an odd side and at 2i ... 2i + 2 of an even
@@ -177,7 +177,7 @@ def test_dense_maps_hold_the_strided_ones() -> None:
     np.testing.assert_allclose(last[8][:, 3::4, ::4], last[None], atol=1e-5 * last[None].max())
 
 
-def test_another_output_stride_is_refused() -> None:
+def test_unsupported_output_stride_is_refused() -> None:
     with pytest.raises(ValueError, match="output stride 32.*use 8 or 16"):
         inception_resnet_v2.body(HYPER, THIN, output_stride=32)
 
@@ -198,7 +198,7 @@ def test_folded_equals_unfolded() -> None:
     )  # 100 layers deep; float32 products in another order
 
 
-def test_residuals_add_one_op_each_to_a_graph_of_constants() -> None:
+def test_a_frozen_graph_has_one_op_for_each_scaled_residual() -> None:
     """The scale is in the projection's weights and biases."""
     block = inception_resnet_v2._Modules(HYPER, THIN, "SAME").residual(
         "block17_1", inception_resnet_v2.BLOCK17, 24, rate=1
@@ -219,7 +219,7 @@ def test_residuals_add_one_op_each_to_a_graph_of_constants() -> None:
 
 
 @pytest.mark.parametrize("dense", [False, True])
-def test_gradients_reach_every_weight_and_statistics_move(dense: bool) -> None:
+def test_gradients_reach_every_weight_and_statistics_are_updated(dense: bool) -> None:
     thin = depth_rule(0.05, 4)
     body = inception_resnet_v2.body(HYPER, thin, output_stride=8 if dense else 16)
     network = Blocks("n", (*body, *inception_resnet_v2.tail(HYPER, thin, dense_from=8 if dense else None)))
@@ -251,7 +251,7 @@ def test_dense_modules_compile() -> None:
     np.testing.assert_allclose(tf.function(lambda x: network(x)["b"], jit_compile=True)(x), plain, atol=1e-5)
 
 
-def test_classifier_with_its_second_head() -> None:
+def test_classifier_with_auxiliary_head() -> None:
     classifier = inception_resnet_v2.CLASSIFIERS["inception_resnet_v2"].make(7, 0.05)
     images = _images(1, 299, 299)
     logits, auxiliary = classifier(images)

@@ -86,7 +86,7 @@ def test_stem_of_any_width(multiplier: float, channels: int, depthwise: int) -> 
 
 
 def test_penalties() -> None:
-    """Half the squared weights of every kernel; the plain stem, which tf-slim's scope does not reach, goes free."""
+    """Half the squared weights of every kernel, except for the plain stem, to which tf-slim's scope does not apply."""
     for plain in (False, True):
         network = _network(0.25, plain_stem=plain)
         network(tf.zeros([1, 32, 32, 3]))
@@ -99,7 +99,7 @@ def test_penalties() -> None:
         np.testing.assert_allclose(float(tf.add_n(network.losses)), expected, rtol=1e-5)
 
 
-def test_initial_spread_is_that_of_slim() -> None:
+def test_initial_standard_deviations_equal_slim() -> None:
     """A normal truncated at two standard deviations has 0.88 of its own; by He et al. (2015) the variance is 2 /
     fan-in, truncation made up for."""
     network = _network(1.0)

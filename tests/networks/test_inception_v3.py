@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,6 +19,7 @@ from detection.export.fold import folded
 from detection.networks import inception_v3
 from detection.networks.blocks import Blocks
 from detection.networks.depths import depth_rule
+from detection.networks.keras_layers import layers_of
 from tests.helpers import slim_inception as slim
 
 # Float32 sums in another order; 2.4e-6 of an endpoint's largest value was measured at worst.
@@ -135,3 +137,19 @@ def test_names_and_shapes_equal_slim(shared) -> None:
     assert {v.path: list(v.shape) for v in classifier.weights} == {
         k: v for k, v in expected.items() if k != "global_step"
     }
+
+
+def test_layers_are_those_of_keras_in_their_order() -> None:
+    """By which object-based checkpoints number them; shown by what comes out, with the variables of each layer copied
+    in turn."""
+    network, images = _network(1.0), _images(75, 80)
+    model = keras.applications.InceptionV3(include_top=False, weights=None, input_shape=images.shape[1:])
+    network(images)
+    slim.randomize(network)
+    ours, theirs = list(layers_of(network.blocks)), [layer for layer in model.layers if layer.weights]
+    for mine, layer in zip(ours, theirs, strict=True):
+        layer.set_weights([variable.numpy() for variable in mine.values()])
+    found, expected = network(images)["Mixed_7c"], model(images, training=False)
+    largest = np.abs(expected).max()
+    assert np.std(expected) > 0.01 * largest
+    np.testing.assert_allclose(found / largest, expected / largest, atol=TOLERANCE, rtol=0)

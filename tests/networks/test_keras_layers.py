@@ -55,7 +55,7 @@ def test_resnet_with_biases() -> None:
     assert _ours(ours, biases=True) == _theirs(theirs, biases=True)
 
 
-def test_top_down_layers_stand_behind_the_network() -> None:
+def test_top_down_layers_are_numbered_after_the_network() -> None:
     """As many as a functional model of Keras has, in its order; the network is its first layer with weights."""
     inputs = [keras.Input((8 >> n, 8 >> n, 4)) for n in range(4)]
     base = keras.Model(inputs, [keras.layers.Conv2D(4, 1)(x) for x in inputs])
@@ -85,7 +85,7 @@ def test_mobilenets() -> None:
     assert _ours(blocks) == _theirs(theirs)
 
 
-def test_what_keras_would_make_of_a_layer_must_be_known() -> None:
+def test_a_layer_without_known_keras_form_is_refused() -> None:
     conv = Conv("conv", 1, 1, Hyperparams(keras.initializers.Zeros()))
     chain = Chain("chain", (conv,))
     chain(tf.zeros([1, 2, 2, 1]))

@@ -36,12 +36,12 @@ def test_group_norm():
     assert [sorted(part) for part in keras_layers(layer)] == [["kernel"], ["beta", "gamma"]]
 
 
-def test_group_norm_needs_whole_groups():
+def test_group_norm_refuses_channels_that_do_not_divide_into_groups():
     with pytest.raises(ValueError, match="group_norm has 32 groups, and a layer has 40 channels"):
         Conv("c", 40, 1, hyperparams(group_norm=GroupNormSettings()))(X)
 
 
-def test_synchronised_batch_norm_is_plain_but_for_the_moving_variance():
+def test_synchronised_batch_norm_differs_in_the_moving_variance_only():
     """Which takes the variance of the batch as it is."""
     settings = {"decay": 0.9, "epsilon": 0.01, "scale": True}
     plain, together = (BatchNorm(BatchNormSettings(**settings, synchronised=sync)) for sync in (False, True))
@@ -57,3 +57,21 @@ def test_synchronised_batch_norm_is_plain_but_for_the_moving_variance():
     np.testing.assert_allclose(
         together(X), (X - together.moving_mean) / np.sqrt(together.moving_variance + 0.01), rtol=1e-4
     )
+
+
+@pytest.mark.parametrize(("channels", "filters"), [(8, 8), (3, 16), (16, 16)])
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+def test_strided_1x1_convolution_and_its_gradient(channels, filters, padding):
+    """Of few channels too: TensorFlow's own gradient of these damages memory on processors with AVX-512."""
+    layer = Conv("conv", filters, 1, hyperparams(activation=None), stride=2, padding=padding)
+    x = tf.random.stateless_normal([4, 48, 63, channels], [1, 2])
+    for _ in range(5):
+        with tf.GradientTape() as tape:
+            y = layer(x)
+            loss = tf.reduce_sum(y**2)
+        gradient = tape.gradient(loss, layer.kernel.value)
+    thinned = x.numpy().astype(np.float64)[:, ::2, ::2]
+    expected = thinned @ layer.kernel.numpy()[0, 0]
+    # float32 sums of 3 to 16 products, and of 4 x 24 x 32 for the gradient
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(gradient[0, 0], 2 * np.einsum("bhwi,bhwo->io", thinned, expected), rtol=1e-4, atol=1e-3)

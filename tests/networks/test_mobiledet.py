@@ -73,7 +73,7 @@ COUNTS = {  # blocks of each kind
 
 
 class Traced(NamedTuple):
-    """A network that nothing is computed by, on images of 96 x 64."""
+    """Builds a network symbolically, for images of 96 x 64, without computing anything."""
 
     scope: str
     shapes: dict[str, tuple[int, ...]]  # of its variables
@@ -125,7 +125,7 @@ def test_endpoints_are_the_last_of_their_strides(name: str, depths: list[int]) -
         assert same[-1] == block
 
 
-def test_thinned_depths_are_the_nearest_eights() -> None:
+def test_depths_are_rounded_to_the_nearest_multiple_of_eight() -> None:
     """A depth of 72 at multiplier 0.25 is 18, so 16: a rule that keeps 90 % would have 24."""
     found = _network("mobiledet_cpu", 0.25).shapes
     assert found["MobileDetCPU/Conv/weights"] == (3, 3, 3, 8)

@@ -77,7 +77,7 @@ def test_folded_equals_unfolded() -> None:
     np.testing.assert_allclose(folded, plain, atol=1e-5 * plain.max())
 
 
-def test_training_moves_statistics_and_inference_does_not() -> None:
+def test_statistics_are_updated_in_training_only() -> None:
     network = _network(0.25)
     images = tf.constant(np.random.default_rng(1).uniform(-1, 1, (2, 64, 64, 3)), tf.float32)
     network(images)
@@ -93,13 +93,13 @@ def test_training_moves_statistics_and_inference_does_not() -> None:
     np.testing.assert_allclose(norm.moving_variance.numpy(), 0.9997 + convolved.var(0, ddof=1) * 0.0003, rtol=1e-6)
 
 
-def test_a_name_that_no_block_has_is_refused() -> None:
+def test_unknown_block_name_is_refused() -> None:
     with pytest.raises(ValueError, match="no block.*Conv2d_99"):
         _network(0.25)(tf.zeros([1, 64, 64, 3]), endpoints=("Conv2d_99",))
 
 
 @pytest.mark.parametrize(("padding", "rows", "columns"), [("SAME", 1, 0), ("EXPLICIT", 0, 0)])
-def test_dense_maps_hold_the_strided_ones(padding: str, rows: int, columns: int) -> None:
+def test_strided_maps_are_subsamples_of_dense_maps(padding: str, rows: int, columns: int) -> None:
     """A strided 3x3 layer padded SAME is centred on pixels 2i of an odd side, on 2i + 1 of an even one; explicit
     padding always centres it on 2i."""
     images = tf.constant(
@@ -125,7 +125,7 @@ def test_dense_maps_hold_the_strided_ones(padding: str, rows: int, columns: int)
 
 
 @pytest.mark.parametrize("output_stride", [64, 12])
-def test_an_output_stride_that_the_network_never_has_is_refused(output_stride: int) -> None:
+def test_unreachable_output_stride_is_refused(output_stride: int) -> None:
     with pytest.raises(ValueError, match=f"output stride {output_stride} "):
         mobilenet_v1.blocks(mobilenet_v1.training_defaults(), depth_rule(0.25, 8), output_stride=output_stride)
 
@@ -156,7 +156,7 @@ def test_names_and_shapes_equal_slim(shared) -> None:
     assert {v.path: list(v.shape) for v in classifier.weights} == expected
 
 
-def test_published_weights_know_pictures(shared) -> None:
+def test_published_weights_classify_photos(shared) -> None:
     """ImageNet's classes are logits as they are here: this checkpoint has no background."""
     pictures = pytest.importorskip("skimage.data")
     spec = mobilenet_v1.CLASSIFIERS["mobilenet_v1"]

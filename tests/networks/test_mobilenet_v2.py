@@ -121,8 +121,8 @@ def test_depths_are_multiples_of_eight_and_lose_at_most_a_tenth() -> None:
         assert rounded % 8 == 0 and 0.9 * depth <= rounded < depth + 8
 
 
-def test_thinned_depths() -> None:
-    """The expansion is six times what really comes in, and the last convolution is thinned in a detector only."""
+def test_depths_with_a_depth_multiplier() -> None:
+    """Expansion is six times the actual input channels; the multiplier applies to the last layer in detectors only."""
     network = _network(0.35)
     network(_images(1, 32, 32))
     shapes = {path: tuple(conv.kernel.shape[2:]) for path, conv in _convolutions(network).items()}
@@ -139,7 +139,7 @@ def test_thinned_depths() -> None:
 
 
 @pytest.mark.parametrize(("padding", "rows", "columns"), [("SAME", 1, 0), ("EXPLICIT", 0, 0)])
-def test_dense_maps_hold_the_strided_ones(padding: str, rows: int, columns: int) -> None:
+def test_strided_maps_are_subsamples_of_dense_maps(padding: str, rows: int, columns: int) -> None:
     """A strided 3x3 layer padded SAME is centred on pixels 2i of an odd side, on 2i + 1 of an even one; explicit
     padding always centres it on 2i."""
     images = _images(1, 128, 136)  # at stride 8 a map of 16 by 17, at stride 16 one of 8 by 9
@@ -168,7 +168,7 @@ def test_folded_equals_unfolded() -> None:
 
 
 @pytest.mark.parametrize("output_stride", [32, 16])
-def test_gradients_reach_every_weight_and_statistics_move(output_stride: int) -> None:
+def test_gradients_reach_every_weight_and_statistics_are_updated(output_stride: int) -> None:
     network = _network(0.1, output_stride=output_stride)
     images = _images(2, 64, 64)
     network(images)
@@ -189,7 +189,7 @@ def test_a_dilated_block_compiles() -> None:
     np.testing.assert_allclose(tf.function(block, jit_compile=True)(x), plain, atol=1e-5)
 
 
-def test_frozen_statistics_stay_in_training() -> None:
+def test_frozen_statistics_do_not_change_in_training() -> None:
     hyperparams = mobilenet_v2.training_defaults().frozen()
     network = Blocks("n", mobilenet_v2.blocks(hyperparams, divisible_depth_rule(0.1)))
     images = _images(2, 64, 64)
@@ -199,7 +199,7 @@ def test_frozen_statistics_stay_in_training() -> None:
     assert all(np.array_equal(v, old) for v, old in zip(network.non_trainable_variables, before, strict=True))
 
 
-def test_penalties_are_on_dense_kernels() -> None:
+def test_only_dense_kernels_are_regularised() -> None:
     network = _network(0.1)
     network(_images(1, 32, 32))
     penalised = {v.path.rpartition("/")[2] for v in network.trainable_variables if v.regularizer is not None}

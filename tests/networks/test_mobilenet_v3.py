@@ -85,7 +85,7 @@ def test_features_equal_keras(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "millions"), [("mobilenet_edgetpu", 4.0), ("mobilenet_v3_large", 5.4), ("mobilenet_v3_small", 2.5)]
 )
-def test_classifiers_have_as_many_parameters_as_published(name: str, millions: float) -> None:
+def test_parameter_counts_of_classifiers_equal_the_published_ones(name: str, millions: float) -> None:
     """Table 3 of the paper, and the README of tf-slim's MobileNet for EdgeTPU; given to one digit."""
     spec = mobilenet_v3.CLASSIFIERS[name]
     classifier = spec.make(spec.num_logits, 1.0)
@@ -148,8 +148,8 @@ def test_names_and_shapes_of_detectors(name: str) -> None:
         assert not isinstance(network.blocks[14], type(network.blocks[15]))  # same shape, and no sum
 
 
-def test_thinned_and_folded() -> None:
-    """Depths are rounded to eights, the wide maps from what really comes in; folding changes no number."""
+def test_depth_multiplier_and_folding() -> None:
+    """Channels are multiples of eight, wide maps depend on the actual input channels, and folding changes nothing."""
     network = _network("mobilenet_v3_small", 0.35)
     images = tf.constant(np.random.default_rng(1).uniform(-1, 1, (1, 64, 64, 3)), tf.float32)
     network(images)

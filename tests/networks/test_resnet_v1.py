@@ -139,7 +139,7 @@ def test_resnet_101_equals_slim() -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("output_stride", [4, 8, 16, 32])
 def test_subsampled_dense_maps_equal_the_strided_networks(output_stride: int, size: tuple[int, int]) -> None:
-    """What makes atrous convolution more than another network: Huang et al. 2017, section 3.1."""
+    """The dense network contains the strided one (Huang et al. 2017, section 3.1)."""
     strided, dense, images = (
         _network(multiplier=0.25),
         _network(output_stride=output_stride, multiplier=0.25),
@@ -159,7 +159,7 @@ def test_subsampled_dense_maps_equal_the_strided_networks(output_stride: int, si
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_dense_block_changes_nothing_behind_it(size: tuple[int, int]) -> None:
+def test_a_dense_block_does_not_change_the_following_maps(size: tuple[int, int]) -> None:
     plain, dense, images = (
         _network(multiplier=0.25),
         _network(multiplier=0.25, dense=("block3", "block4")),
@@ -214,7 +214,7 @@ def test_classifier_equals_the_published_list(shared, layers: int) -> None:
     assert _classifier_variables(layers) == expected
 
 
-def test_every_depth_goes_through_the_rule() -> None:
+def test_depth_rule_applies_to_every_layer() -> None:
     network = _network(multiplier=0.25)
     network(_images((33, 33)))
     widths = {
@@ -234,7 +234,7 @@ def test_every_depth_goes_through_the_rule() -> None:
     assert "block1/unit_2/bottleneck_v1/shortcut/weights" not in widths
 
 
-def test_a_unit_as_deep_as_its_input_needs_no_convolution_for_the_shortcut() -> None:
+def test_shortcut_is_the_identity_where_depths_are_equal() -> None:
     network = Blocks("resnet", resnet_v1.blocks(resnet_v1.training_defaults(), lambda depth: 12, SHORT))
     network(_images((33, 33)))
     assert {tuple(variable.shape)[-1] for variable in network.variables} == {12}
@@ -242,7 +242,7 @@ def test_a_unit_as_deep_as_its_input_needs_no_convolution_for_the_shortcut() -> 
 
 
 @pytest.mark.parametrize("output_stride", [2, 12, 64])
-def test_an_output_stride_that_cannot_be_is_refused(output_stride: int) -> None:
+def test_unsupported_output_stride_is_refused(output_stride: int) -> None:
     with pytest.raises(ValueError, match=f"output stride {output_stride} .*4, 8, 16, 32"):
         _network(output_stride=output_stride)
 
@@ -261,7 +261,7 @@ def test_folded_and_compiled_equal_plain(output_stride: int | None) -> None:
     assert _relative_error(without, plain) < 1e-5
 
 
-def test_training_moves_statistics_and_inference_does_not() -> None:
+def test_statistics_are_updated_in_training_only() -> None:
     network, images = _network((1, 1, 1, 1), multiplier=0.125), _images((64, 64), count=2)
     network(images)
     norms = [layer for layer in network._flatten_layers() if isinstance(layer, BatchNorm)]

@@ -113,7 +113,7 @@ def test_detectors_keep_odd_rows(size: tuple[int, int], expected: tuple[int, int
         assert valid["conv5"].shape[1] < expected[0]
 
 
-def test_the_multiplier_thins_every_layer() -> None:
+def test_depth_multiplier_applies_to_every_layer() -> None:
     classifier = vgg.CLASSIFIERS["vgg_16"].make(10, 1 / 8)
     classifier(tf.zeros([1, 224, 224, 3]))
     depths = [v.shape[-1] for v in classifier.trainable_variables if v.path.endswith("weights")]
@@ -128,7 +128,7 @@ def test_the_multiplier_thins_every_layer() -> None:
     }
 
 
-def test_training_defaults_are_slims() -> None:
+def test_training_defaults_equal_slim() -> None:
     """Weights: l2 of 0.0005 and Glorot's uniform distribution; biases: none and zero."""
     network = Blocks("vgg_16", vgg.blocks(vgg.training_defaults(), full_depth)[:1])
     network(tf.zeros([1, 8, 8, 3]))
@@ -208,7 +208,7 @@ def test_a_fully_connected_layer_is_a_convolution(padding: str, size: int) -> No
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def test_atrous_fc6_sees_what_the_decimated_fc6_saw() -> None:
+def test_atrous_fc6_equals_the_decimated_fc6() -> None:
     """Between the taps that stay lie 3 cells of stride 32 in the classifier and 6 of stride 16 in SSD. So on a map
     whose rows are all doubled, the atrous convolution at even cells is the 7x7 convolution (with only those taps) of
     the map itself, in every fourth channel."""
@@ -244,7 +244,7 @@ def test_atrous_fc6_sees_what_the_decimated_fc6_saw() -> None:
 
 
 @pytest.mark.parametrize("multiplier", [0.1, 0.35, 0.5, 0.77, 1.5])
-def test_decimation_fits_every_multiplier(multiplier: float) -> None:
+def test_decimation_works_for_every_depth_multiplier(multiplier: float) -> None:
     """fc7's inputs are the outputs of fc6 that stayed, although 4096 m may be no multiple of 1024 m."""
     depth = depth_rule(multiplier, 4)
     wide, narrow = depth(4096), depth(1024)
@@ -275,13 +275,15 @@ def test_decimation_of_fc6_keeps_the_outer_taps_and_all_inputs() -> None:
         ("vgg_16/fc7/biases", (1000,), (1024,)),  # wider
     ],
 )
-def test_what_cannot_be_decimated_is_said(name: str, source: tuple[int, ...], target: tuple[int, ...]) -> None:
+def test_arrays_that_cannot_be_decimated_are_refused(
+    name: str, source: tuple[int, ...], target: tuple[int, ...]
+) -> None:
     assert not vgg.can_decimate(name, source, target)
     with pytest.raises(ValueError, match="cannot be decimated"):
         vgg.decimate(name, np.broadcast_to(np.float32(0), source), target)
 
 
-def test_what_can_be_decimated_is_known_from_the_shapes() -> None:
+def test_can_decimate_depends_on_names_and_shapes() -> None:
     assert vgg.can_decimate("vgg_16/fc6/weights", (7, 7, 512, 4096), (3, 3, 512, 1024))
     assert vgg.can_decimate("vgg_16/fc7/weights", (1, 1, 4096, 4096), (1, 1, 1024, 1024))
     assert vgg.can_decimate("vgg_16/fc7/biases", (4096,), (1024,))

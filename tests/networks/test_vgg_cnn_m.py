@@ -40,7 +40,7 @@ def test_sizes_of_the_classifiers_maps() -> None:
     assert [*sizes.values()] == [109, 109, 54, 26, 26, 13, 13, 13, 13, 6]
 
 
-def test_the_multiplier_thins_every_layer() -> None:
+def test_depth_multiplier_applies_to_every_layer() -> None:
     classifier = vgg_cnn_m.CLASSIFIERS["vgg_cnn_m_1024"].make(10, 1 / 8)
     classifier(tf.zeros([1, 224, 224, 3]))
     depths = [v.shape[-1] for v in classifier.trainable_variables if v.path.endswith("weights")]

@@ -52,7 +52,7 @@ def test_decode_undoes_encode(box, anchor):
     np.testing.assert_allclose([square[2] - square[0], square[3] - square[1]], [side, side], rtol=1e-3, atol=1e-2)
 
 
-def test_leading_dimensions_broadcast_and_sizes_are_told():
+def test_leading_dimensions_broadcast_and_code_sizes():
     for coder in (FasterRcnnBoxCoder(), MeanStddevBoxCoder(), SquareBoxCoder(), KeypointBoxCoder(3)):
         codes = tf.random.normal([2, 5, coder.code_size], seed=1)
         anchors = tf.tile(ANCHOR, [5, 1])
@@ -61,7 +61,7 @@ def test_leading_dimensions_broadcast_and_sizes_are_told():
         assert coder.encode(decoded, anchors).shape == (2, 5, coder.code_size)
 
 
-def test_empty_boxes_and_wild_codes_stay_finite():
+def test_empty_boxes_and_extreme_codes_stay_finite():
     for coder in (FasterRcnnBoxCoder(), SquareBoxCoder(), MeanStddevBoxCoder()):
         assert np.isfinite(coder.encode(tf.zeros([1, 4]), ANCHOR)).all()
         assert np.isfinite(coder.encode(BOX, tf.zeros([1, 4]))).all()

@@ -74,7 +74,7 @@ def test_leading_dimensions_broadcast():
         np.testing.assert_allclose(batched[1], similarity(rows[1], columns), rtol=1e-6)
 
 
-def test_clip_cuts_to_each_images_window():
+def test_boxes_are_clipped_to_the_window_of_their_image():
     boxes = tf.constant([[[-5.0, -5.0, 5.0, 5.0], [50.0, 50.0, 60.0, 60.0]]] * 2)
     windows = tf.constant([[0.0, 0.0, 100.0, 100.0], [0.0, 2.0, 40.0, 55.0]])
     clipped = box_ops.clip(boxes, windows).numpy()
@@ -83,7 +83,7 @@ def test_clip_cuts_to_each_images_window():
     assert box_ops.area(clipped[1, 1]) == 0
 
 
-def test_conversions_use_the_true_shape_and_undo_each_other():
+def test_conversions_use_the_true_shape_and_are_inverse():
     boxes = tf.constant([[[0.1, 0.2, 0.5, 1.0]], [[0.0, 0.0, 1.0, 1.0]]])
     true_shapes = tf.constant([[100, 200], [30, 40]])
     pixels = box_ops.to_pixels(boxes, true_shapes)

@@ -22,7 +22,7 @@ def sigmoid(logits) -> np.ndarray:
     return 1 / (1 + np.exp(-logits.astype(np.float64)))
 
 
-def test_a_curve_is_straight_between_points_and_level_beyond():
+def test_a_curve_is_piecewise_linear_and_constant_outside():
     x, y = (0.2, 0.5, 0.9), (0.1, 0.6, 0.7)
     asked = np.concatenate([np.linspace(0, 1, 37), x]).astype(np.float32)
     np.testing.assert_allclose(Curve(x, y)(asked), np.interp(asked, x, y), atol=1e-6)
@@ -54,5 +54,5 @@ def test_a_temperature_divides_logits():
     np.testing.assert_allclose(found, powers / powers.sum(axis=-1, keepdims=True), rtol=1e-5)
 
 
-def test_nothing_is_calibrated_by_default():
+def test_no_calibration_by_default():
     np.testing.assert_array_equal(scores("calibration_config {}"), LOGITS)

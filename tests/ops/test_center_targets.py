@@ -1,4 +1,4 @@
-"""What a detector of points is to predict, against numpy cell by cell and box by box."""
+"""Targets of CenterNet, compared with numpy cell by cell and box by box."""
 
 from __future__ import annotations
 
@@ -67,7 +67,19 @@ def test_heat_maps_sizes_and_offsets_by_hand() -> None:
     assert float(found.count) == 6
 
 
-def test_ignored_boxes_are_neither_learnt_nor_punished() -> None:
+def test_boxes_of_several_classes_have_a_bell_in_each() -> None:
+    boxes = np.array([[[2, 3, 30, 41], [10, 8, 22, 30], [0, 0, 0, 0]]])
+    sets = np.array([[[1, 0, 0.5], [0.25, 0, 1], [0, 0, 0]]])
+    groundtruth = _groundtruth(boxes, np.zeros((1, 3)), np.array([[1, 0.5, 0]]))
+    groundtruth = groundtruth._replace(class_sets=tf.constant(sets, tf.float32))
+    found = center_targets.assign(groundtruth, (HEIGHT, WIDTH), STRIDE, CLASSES, OVERLAP).heat_maps[0]
+    for class_ in range(CLASSES):
+        weights = np.array([1, 0.5]) * sets[0, :2, class_]
+        expected = _by_hand(boxes[0, :2], np.full(2, class_), weights)[..., class_]
+        np.testing.assert_allclose(found[..., class_], expected, atol=1e-6)
+
+
+def test_ignored_boxes_are_excluded_from_the_loss() -> None:
     """A crowd over the upper left, with an object of its class in it, and another class there."""
     boxes = np.array([[[0, 0, 24, 30], [8, 8, 16, 16], [8, 8, 16, 16], [0, 0, 0, 0]]])
     classes, weights = np.array([[1, 1, 0, 0]]), np.array([[0.0, 1, 1, 0]])
@@ -104,7 +116,7 @@ def test_a_centre_on_the_last_edge_belongs_to_the_last_cell() -> None:
     np.testing.assert_allclose(found.offsets, [[[1, 1]]])
 
 
-def test_a_crowd_takes_no_memory_of_boxes_times_classes() -> None:
+def test_memory_does_not_grow_with_boxes_times_classes() -> None:
     """400 boxes and 600 classes on 64 x 64 cells would be 4 GB if each box had a map of each class."""
     random = np.random.default_rng(0)
     corners = random.uniform(0, 200, (1, 400, 2))
@@ -123,7 +135,7 @@ def test_a_crowd_takes_no_memory_of_boxes_times_classes() -> None:
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_one_trace_serves_every_batch(jit_compile: bool) -> None:
+def test_one_trace_works_for_every_batch(jit_compile: bool) -> None:
     boxes = np.array([[[2, 3, 30, 41.0]], [[8, 8, 40, 40]]])
     whole = _groundtruth(boxes, np.array([[0], [2]]), np.ones((2, 1)))
 

@@ -1,4 +1,4 @@
-"""Weights of what is said and of what is only concluded."""
+"""Weights of explicit and implicit labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TARGETS = Targets(
 )
 
 
-def test_what_is_only_concluded_weighs_less():
+def test_implicit_labels_have_a_smaller_weight():
     weighed = ExplicitClasses(0.25)(TARGETS)
     np.testing.assert_allclose(
         weighed.class_weights, [[[1, 0.25, 1], [0.5, 0.5, 0.5], [0.25, 0.25, 0.25], [0.25, 0.25, 0.25]]]

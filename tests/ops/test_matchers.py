@@ -123,7 +123,7 @@ def test_compiles_under_xla_and_keeps_static_shapes(matcher):
 @pytest.mark.parametrize("matcher", MATCHERS)
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize(("rows", "columns"), [(0, 6), (1, 1), (1, 6), (4, 1), (4, 6)])
-def test_every_way_of_running_it(matcher, batch, rows, columns):
+def test_eager_traced_and_compiled_are_equal(matcher, batch, rows, columns):
     """Eager, traced with known, partly known and unknown shapes, and compiled: the same matches, as the loop has them,
     at every size."""
     rng = np.random.default_rng(rows * 10 + columns)

@@ -74,7 +74,7 @@ def test_equals_the_definition(seed, crowding, num, iou_threshold, loss_type, ra
     check(HardExampleMiner(num, iou_threshold, loss_type, ratio, least, 1.0, 0.5), case(seed, crowding=crowding))
 
 
-def test_runs_in_full_where_the_first_ranks_do_not_suffice():
+def test_falls_back_to_full_suppression():
     """The hardest 200 negatives lie on one spot, so the ratio rule has to look far beyond the first ranks."""
     loc, cls, boxes, matches = (value.numpy() for value in case(7, batch=2, anchors=400, positives=10))
     matches[:, :200], cls[:, :200] = -1, 10 + cls[:, :200]
@@ -106,7 +106,7 @@ def test_ratio_rule_by_hand():
     [(9.0, True), (4.5, True), (3.5, True), (2.5, False)],
     ids=["hardest", "among the admitted", "after the last admitted", "after the first refused"],
 )
-def test_an_ignored_anchor_stays_until_the_first_refused_negative(loss_of_ignored, stays):
+def test_ignored_anchors_are_kept_up_to_the_first_excluded_negative(loss_of_ignored, stays):
     """Reference: positives, or a running count of negatives that does not exceed what is admitted; ignored anchors do
     not raise the count."""
     boxes = tf.constant([[[i * 20.0, 0, i * 20 + 10, 10] for i in range(5)]])
@@ -119,7 +119,7 @@ def test_an_ignored_anchor_stays_until_the_first_refused_negative(loss_of_ignore
     np.testing.assert_array_equal(none_admitted, [[False, False, False, False, loss_of_ignored == 9.0]])
 
 
-def test_weights_only_rank():
+def test_weights_affect_the_ranking_only():
     boxes = tf.constant([[[i * 20.0, 0, i * 20 + 10, 10] for i in range(2)]])
     loc, cls = tf.constant([[1.0, 0.0]]), tf.constant([[0.0, 3.0]])
     one = HardExampleMiner(num_hard_examples=1, localization_weight=4.0)
@@ -141,7 +141,7 @@ def test_gradient_reaches_kept_losses_and_nothing_else():
     assert box_gradient is None
 
 
-def test_divergence_shows():
+def test_nan_losses_are_not_hidden():
     loc, cls, boxes, matches = case(2)
     cls = tf.tensor_scatter_nd_update(cls, [[1, 5]], [float("nan")])
     matches = tf.tensor_scatter_nd_update(matches, [[1, 5]], [0])

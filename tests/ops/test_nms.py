@@ -112,7 +112,7 @@ def test_equals_the_definition(seed, score_threshold, iou_threshold, limits, spe
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.3, 0.6]), st.integers(0, 1))
-def test_ties_are_broken_somehow_but_always_the_same(seed, iou_threshold, decimals):
+def test_ties_are_broken_deterministically(seed, iou_threshold, decimals):
     """Among equals the order is free: survivors do not overlap, and whatever went overlaps a survivor of at least its
     score."""
     nms = MulticlassNms(0.1, iou_threshold, 75, 75)
@@ -143,7 +143,7 @@ def among(request, monkeypatch):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.usefixtures("among")
-def test_the_first_look_is_exact(seed):
+def test_the_first_pass_is_exact(seed):
     """Enough pairs for the first look; it suffices for the first image, never for the others."""
     boxes, scores, windows = random_case(seed, 3, 1500, 12)
     nms = MulticlassNms(1e-8, 0.6, 10, 20)
@@ -157,7 +157,7 @@ def test_the_first_look_is_exact(seed):
 
 
 @pytest.mark.usefixtures("among")
-def test_all_rows_are_looked_at_if_empty_boxes_use_up_the_margin():
+def test_all_rows_are_used_if_empty_boxes_exceed_the_margin():
     boxes, scores, windows = random_case(5, 1, 1500, 12)
     order = np.argsort(-scores[0].max(-1))
     boxes[0, order[:600]] = np.random.default_rng(0).uniform(2000, 9000, (600, 1)) + np.array([0, 0, 5, 5])
@@ -165,7 +165,7 @@ def test_all_rows_are_looked_at_if_empty_boxes_use_up_the_margin():
     assert check(MulticlassNms(0.0, 0.6, 90, 100), boxes, scores, windows).counts[0] == 100
 
 
-def test_duplicates_and_shared_corners_are_told_apart():
+def test_rows_of_duplicates_and_shared_corners():
     """Equal boxes of different scores, and different boxes of the same corner."""
     boxes = np.array([[[0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 90, 90], [0, 0, 90, 90]]], np.float32)
     scores = np.array([[[0.1], [0.9], [0.7], [0.7]]], np.float32)
@@ -174,7 +174,7 @@ def test_duplicates_and_shared_corners_are_told_apart():
     np.testing.assert_array_equal(rows, [[1, 2, 0]])
 
 
-def test_nothing_found():
+def test_no_detections():
     boxes, scores, windows = random_case(0, 2, 30, 3)
     check(MulticlassNms(score_threshold=2.0), boxes, scores, windows)
     check(MulticlassNms(), boxes + 1e4, scores, windows)
@@ -247,13 +247,13 @@ def test_rows_of_class_specific_boxes_wherever_they_are(limits):
 
 
 def test_shared_boxes_among_very_many_pairs():
-    """So many that boxes without promise are left out without being asked to."""
+    """So many pairs that boxes below the estimated threshold are removed before suppression."""
     boxes, scores, windows = random_case(11, 2, 6000, 90)
     assert nms_module._MANY_PAIRS < 6000 * 90
     check(MulticlassNms(1e-8, 0.6, 100, 100), boxes, scores, windows)
 
 
-def test_rows_where_more_tie_than_are_looked_at_by_key():
+def test_rows_with_more_ties_than_candidates():
     """Shared boxes, all of one score: the survivors are spread over all rows, most of them behind those that keys are
     made of."""
     boxes, _, windows = random_case(7, 2, 3000, 2)
@@ -267,7 +267,7 @@ def test_rows_where_more_tie_than_are_looked_at_by_key():
         np.testing.assert_array_equal(kept.boxes[image, :count], np.clip(boxes[image, rows[image, :count]], 0.0, 100.0))
 
 
-def test_numbers_of_what_is_chosen():
+def test_row_numbers_of_a_mask():
     rows, real = nms_rows.numbers_of(tf.constant([[False, True, True, False], [False] * 4, [True, False, False, True]]))
     np.testing.assert_array_equal(rows, [[1, 2], [0, 0], [0, 3]])
     np.testing.assert_array_equal(real, [[True, True], [False, False], [True, True]])
@@ -277,7 +277,7 @@ def test_numbers_of_what_is_chosen():
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_where_all_scores_are_the_same(known):
+def test_all_scores_equal(known):
     """What a detector gives before it has learnt: survivors do not overlap, rows are theirs, however many pairs tie, of
     known number or not."""
     boxes, scores, windows = random_case(5, 2, 300, 90, specific=True)
@@ -299,7 +299,7 @@ def test_where_all_scores_are_the_same(known):
 
 
 @pytest.mark.parametrize(("rows", "classes"), [(300, 90), (1917, 90), (2000, 3), (91, 91 * 7)])
-def test_sample_sees_every_class_and_every_place(rows, classes):
+def test_sample_covers_all_classes_and_rows(rows, classes):
     """The threshold of the first pass: of scores that rise with the class, or the row, about as many exceed it as
     are asked for."""
     nms = MulticlassNms(0.0, 0.6, 100, 100)

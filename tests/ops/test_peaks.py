@@ -32,7 +32,7 @@ def test_peaks_by_hand() -> None:
             np.testing.assert_array_equal(found.cells[image], [cell for *_, cell in expected])
 
 
-def test_equal_neighbours_are_all_peaks_and_what_is_left_has_score_0() -> None:
+def test_equal_neighbours_are_all_peaks() -> None:
     scores = np.zeros((1, 4, 4, 2), "f4")
     scores[0, 1, 1, 0] = scores[0, 1, 2, 0] = 0.5
     scores[0, 2, 2, 1] = 0.9  # of another class

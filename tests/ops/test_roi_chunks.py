@@ -1,4 +1,4 @@
-"""Regions in chunks: the numbers of one piece, in memory that does not grow with the regions."""
+"""Regions in chunks: the results are those of one batch, and memory does not grow with the number of regions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _boxes(batch: int, count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("count", "portion"), [(0, 0), (1, 1), (5, 5), (6, 3), (10, 5), (11, 4), (23, 5)])
-def test_known_numbers_are_shared_out_evenly(count: int, portion: int) -> None:
+def test_static_numbers_of_regions_give_equal_chunks(count: int, portion: int) -> None:
     boxes, record = _boxes(2, count), Recorder()
     sums, doubles = tf.function(lambda boxes: in_chunks(record, boxes, SIDES, limit=5))(tf.constant(boxes))
     np.testing.assert_allclose(sums, boxes.sum(-1), rtol=1e-6)
@@ -36,7 +36,7 @@ def test_known_numbers_are_shared_out_evenly(count: int, portion: int) -> None:
     assert record.portions == [portion]
 
 
-def test_any_number_where_it_is_not_known() -> None:
+def test_dynamic_numbers_of_regions() -> None:
     most: list[int] = []
 
     def function(boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -67,7 +67,7 @@ OPS = {
 
 
 @pytest.mark.parametrize("name", OPS)
-def test_region_ops_where_only_channels_are_known(name: str) -> None:
+def test_region_ops_with_dynamic_shapes(name: str) -> None:
     """Nothing known but the channels, as in an exported graph. Tolerance: sums may be taken in another order where
     sizes are known."""
     op, channels, sides = OPS[name]

@@ -63,7 +63,7 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize("side", [600, 608, 1000, 49, 213])
-def test_the_border_of_the_image_is_not_beyond_the_map(side):
+def test_the_image_border_is_inside_the_map(side):
     """In a graph too, where 1 / side is a constant: 49 * (1 / 49) is below 1 in float32, and other products are
     above."""
     maps, boxes = tf.ones([1, 4, 4, 1]), tf.constant([[[0.0, 0.0, side, side]]], tf.float32)
@@ -102,7 +102,7 @@ def test_gradient_flows_to_features_only():
 
 @pytest.mark.parametrize(("batch", "count"), [(1, 11), (2, 5)])
 @pytest.mark.parametrize("compiled", [False, True])
-def test_many_regions_a_few_at_a_time(batch, count, compiled):
+def test_many_regions_in_chunks(batch, count, compiled):
     """The same crops; the same gradient but for the order of its sums."""
     maps = tf.random.stateless_normal([batch, 6, 5, 3], [1, 2])
     boxes = tf.random.stateless_uniform([batch, count, 4], [3, 4], -20.0, 110.0)
@@ -132,12 +132,12 @@ def test_padding_repeats_the_corner():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_boxes_that_are_no_boxes_are_refused(bad):
+def test_non_finite_boxes_are_refused(bad):
     with pytest.raises(tf.errors.InvalidArgumentError, match="not finite"):
         CropAndResize(4, 2, 2)(tf.ones([1, 3, 3, 2]), tf.constant([[[0.0, 0.0, bad, 1.0]]]), (48, 48))
 
 
-def test_sizes_may_be_known_or_not():
+def test_static_and_dynamic_sizes():
     op = CropAndResize(14, 2, 2)
     known = []
 

@@ -40,7 +40,7 @@ def _boxes() -> tf.Tensor:
 
 
 @pytest.mark.parametrize("pool", [(2, 2), (1, 1)])
-def test_every_region_is_cut_from_the_map_of_its_level(pool: tuple[int, int]) -> None:
+def test_every_region_is_cropped_from_the_map_of_its_level(pool: tuple[int, int]) -> None:
     maps, op = _pyramid(), CropAndResize(6, *pool)
     boxes = _boxes()[:, :-1]
     numbers = level_numbers(boxes, 5).numpy().reshape(-1)
@@ -51,7 +51,7 @@ def test_every_region_is_cut_from_the_map_of_its_level(pool: tuple[int, int]) ->
     np.testing.assert_allclose(MultilevelCrop(op)(maps, IMAGE)(boxes).numpy(), expected, atol=2e-4)
 
 
-def test_one_map_is_laid_out_alone_and_the_last_sample_is_the_last_cell() -> None:
+def test_a_single_map_and_its_last_cell() -> None:
     features = _pyramid()[2]
     boxes, op = _boxes(), CropAndResize(5, 1, 1)
     found = MultilevelCrop(op)((features,), IMAGE)(boxes).numpy().reshape(2, -1, 5, 5, 3)
@@ -61,7 +61,7 @@ def test_one_map_is_laid_out_alone_and_the_last_sample_is_the_last_cell() -> Non
     np.testing.assert_allclose(found[:, -1, -1, -1], features[:, -1, -1], atol=2e-4)
 
 
-def test_boxes_beyond_the_image_see_nothing_of_other_maps() -> None:
+def test_boxes_beyond_the_image_do_not_read_other_maps() -> None:
     maps, op = _pyramid(), CropAndResize(4, 1, 1)
     outside = tf.constant([[_box(30, 900), _box(700, 20), [-50.0, -50.0, 20.0, 20.0]]] * 2)
     inside = tf.constant([[_box(30, 640), _box(512, 20), [0.0, 0.0, 20.0, 20.0]]] * 2)
@@ -69,7 +69,7 @@ def test_boxes_beyond_the_image_see_nothing_of_other_maps() -> None:
     np.testing.assert_array_equal(cut(outside), cut(inside))
 
 
-def test_gradients_reach_the_map_of_the_level_alone() -> None:
+def test_gradients_reach_only_the_map_of_the_level() -> None:
     maps, op = _pyramid(), CropAndResize(4, 2, 2)
     small = tf.constant([[_box(20.0, 20.0, 10.0, 10.0)], [_box(20.0, 20.0, 40.0, 10.0)]])
     with tf.GradientTape() as tape:
@@ -79,7 +79,7 @@ def test_gradients_reach_the_map_of_the_level_alone() -> None:
     assert [bool(np.any(each)) for each in gradients] == [True, False, False, False, False]
 
 
-def test_sizes_that_are_known_only_when_it_runs() -> None:
+def test_dynamic_sizes() -> None:
     maps, boxes, op = _pyramid(), _boxes(), CropAndResize(6, 2, 2)
     specs = tuple(tf.TensorSpec([None, None, None, 3]) for _ in maps)
 

@@ -145,7 +145,7 @@ def test_by_hand():
     np.testing.assert_array_equal(gradient[0, :, :, 0], [[0, 1, 0, 10], [0, 0, 100, 1000], [0, 0, 0, 0]])
 
 
-def test_of_equal_numbers_the_first_in_row_major_order_learns():
+def test_the_first_of_equal_values_gets_the_gradient():
     """The two windows that cover a bin of three rows overlap, and each begins with a column of equal numbers."""
     maps = np.zeros([1, 3, 5, 1], np.float32)
     maps[0, 1, 0], maps[0, 0, 4], maps[0, 2, 2] = 1, 1, 1
@@ -155,7 +155,7 @@ def test_of_equal_numbers_the_first_in_row_major_order_learns():
     assert np.flatnonzero(gradient) == [4]
 
 
-def test_extreme_numbers_keep_their_order():
+def test_extreme_values_keep_their_order():
     """Infinities, the smallest and largest floats, both zeros: the key of a number must order as the number does."""
     tiny, huge = np.finfo(np.float32).tiny, np.finfo(np.float32).max
     values = np.array([-np.inf, -huge, -1.0, -tiny, -0.0, 0.0, tiny, 1.0, huge, np.inf], np.float32)
@@ -168,7 +168,7 @@ def test_extreme_numbers_keep_their_order():
     np.testing.assert_array_equal(gradient[0, 0], [second <= first, second > first])
 
 
-def test_gradient_is_the_slope():
+def test_gradient_equals_finite_differences():
     """Numbers a quarter of a unit apart keep their order when one moves by a sixteenth, so that the slope is exact in
     float32."""
     rng = np.random.default_rng(3)
@@ -185,7 +185,7 @@ def test_gradient_is_the_slope():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3e38, -3e38])
 @pytest.mark.parametrize("edge", range(4))
-def test_boxes_that_are_no_boxes_give_numbers_and_leave_others_alone(bad, edge):
+def test_invalid_boxes_give_finite_values(bad, edge):
     op, maps = RoiMaxPool(2, 16), tf.random.stateless_uniform([1, 4, 4, 3], [1, 2], 1.0, 2.0)
     boxes = np.array([[[0, 0, 63, 63], [0, 0, 63, 63]]], np.float32)
     boxes[0, 1, edge] = bad
@@ -208,7 +208,7 @@ def test_padding_is_the_first_cell():
     )
 
 
-def test_what_is_known_of_the_shape_is_kept():
+def test_static_shapes_are_kept():
     def shape(batch, count):
         def run(maps, boxes):
             pooled = RoiMaxPool(7, 16)(maps, boxes)

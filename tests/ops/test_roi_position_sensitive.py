@@ -102,7 +102,7 @@ def test_crop_equals_the_reference(shared):
     np.testing.assert_allclose(found, pooled[:, 0, 0], rtol=1e-5, atol=1e-6)
 
 
-def test_each_bin_has_channels_of_its_own():
+def test_each_bin_has_its_own_channels():
     """Maps that are constant in each channel: the result is the mean over bins, in contiguous groups of channels."""
     maps = tf.broadcast_to(tf.range(12.0), [1, 8, 8, 12])
     boxes = tf.constant([[[10.0, 20.0, 90.0, 100.0]]])
@@ -143,7 +143,7 @@ def test_gradient_is_the_adjoint(op):
 
 
 @pytest.mark.parametrize("op", OPS)
-def test_padding_gives_numbers(op):
+def test_padding_gives_finite_values(op):
     maps = tf.random.stateless_normal([1, 3, 3, 12], [1, 2])
     with tf.GradientTape() as tape:
         tape.watch(maps)
@@ -154,7 +154,7 @@ def test_padding_gives_numbers(op):
     assert np.isfinite(tape.gradient(pooled, maps)).all()
 
 
-def test_average_of_boxes_that_are_no_boxes_is_zero():
+def test_average_of_non_finite_boxes_is_zero():
     boxes = tf.constant(
         [[[0.0, 0.0, np.nan, 1.0], [-np.inf, 0.0, 9.0, 9.0], [0.0, 0.0, 48.0, 48.0], [500.0, 500.0, 600.0, 600.0]]]
     )
@@ -163,7 +163,7 @@ def test_average_of_boxes_that_are_no_boxes_is_zero():
 
 
 @pytest.mark.parametrize("op", OPS)
-def test_sizes_may_be_known_or_not(op):
+def test_static_and_dynamic_sizes(op):
     known = []
 
     def run(maps, boxes, height, width):

@@ -42,7 +42,7 @@ def test_without_a_size_all_positives_stay():
     assert not nothing.numpy().any()
 
 
-def test_draws_are_uniform_and_a_function_of_the_seed():
+def test_draws_are_uniform_and_reproducible():
     candidates = tf.constant([[True, False] * 4] * 2000)
     drawn = random_subset(candidates, tf.fill([2000], 2), tf.constant([1, 2])).numpy()
     assert (drawn.sum(-1) == 2).all() and not drawn[:, 1::2].any()

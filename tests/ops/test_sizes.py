@@ -145,7 +145,7 @@ def test_nms(shared, agnostic, images, rows, classes, anchors):
 
 @pytest.mark.parametrize(("images", "anchors", "classes"), [(1, 1, 1), (1, 30, 3), (2, 30, 3)])
 @pytest.mark.parametrize("shared", [False, True])
-def test_rows_of_detections_where_very_many_tie(shared, images, anchors, classes):
+def test_rows_of_detections_with_many_ties(shared, images, anchors, classes):
     """What is found has the box and the score that were looked for: boxes of whole numbers from 0 to 2, scores in
     tenths."""
     rng = np.random.default_rng(anchors)
@@ -169,7 +169,7 @@ CLASSIFICATION = {"sigmoid": WeightedSigmoid(), "focal": WeightedSigmoidFocal(2.
     [("sigmoid", FasterRcnnBoxCoder()), ("focal", SquareBoxCoder()), ("softmax", FasterRcnnBoxCoder())],
 )
 def test_the_weighted_sum(name, coder, images, rows, classes, anchors):
-    """Of all images together, what the images give alone."""
+    """The sum over a batch equals the sum of its images' losses."""
     rng = np.random.default_rng(rows + anchors)
     groundtruth, places = groundtruth_of(rng, images, rows, classes), boxes_of(rng, anchors)
     codes = rng.normal(size=(images, anchors, coder.code_size)).astype(np.float32)

@@ -64,7 +64,7 @@ def test_against_the_definition(per_class, settings):
         assert not kept.scores[image, count:].numpy().any() and not rows[image, count:].numpy().any()
 
 
-def test_a_sigma_so_small_that_any_overlap_removes_is_plain_suppression_at_0():
+def test_a_tiny_sigma_equals_hard_suppression_at_threshold_0():
     boxes, scores = map(tf.constant, problem())
     settings = {"score_threshold": 0.01}
     soft, rows = SoftNms(1e-9, **settings).with_indices(boxes, scores, np.stack([WINDOW] * 2))

@@ -1,4 +1,4 @@
-"""Numbered suppression against a loop."""
+"""Suppression that returns positions, compared with a loop."""
 
 from __future__ import annotations
 

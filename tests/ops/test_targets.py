@@ -62,14 +62,14 @@ def test_without_a_column_for_the_background():
         np.testing.assert_array_equal(targets.classes, [[[0, 1], [0, 0], [0, 0], [0, 0]]])
 
 
-def test_ignored_boxes_are_neither_learnt_nor_punished():
+def test_ignored_boxes_are_excluded_from_the_loss():
     both = groundtruth([[[0, 20, 10, 30], [50, 50, 60, 60]]], [[0, 1]], weights=[[0, 1]])
     targets = assigner(ArgMaxMatcher(0.5, 0.5, force_match_for_each_row=True))(ANCHORS, both, num_classes=2)
     np.testing.assert_allclose(targets.class_weights, [[1, 1, 0, 1]])
     np.testing.assert_allclose(targets.box_weights, [[0, 0, 0, 1]])
 
 
-def test_only_ignored_boxes_force_nothing():
+def test_no_match_is_forced_onto_ignored_boxes():
     targets = assigner(ArgMaxMatcher(0.9, 0.9, force_match_for_each_row=True))(
         ANCHORS, groundtruth([[[0, 0, 5, 5]]], [[0]], weights=[[0]]), 2
     )
@@ -104,7 +104,7 @@ def test_padding_never_matches(matcher, similarity):
         assert np.isfinite(value).all()
 
 
-def test_images_without_room_for_boxes_are_background():
+def test_images_with_zero_box_rows_are_background():
     empty = groundtruth(np.zeros([2, 0, 4]), [[], []], weights=np.zeros([2, 0]))
     targets = assigner()(ANCHORS, empty, num_classes=2)
     np.testing.assert_array_equal(targets.classes[..., 0], np.ones([2, 4]))

@@ -24,7 +24,7 @@ def test_constant():
     assert _at(schedules.Constant(0.25), 0, 10) == [0.25, 0.25]
 
 
-def test_exponential_burns_in_steps_down_and_stops_at_the_floor():
+def test_exponential_burn_in_staircase_and_minimum():
     schedule = schedules.ExponentialDecay(1.0, 10, 0.5, burnin_learning_rate=0.125, burnin_steps=5, minimum=0.2)
     np.testing.assert_allclose(_at(schedule, 0, 4, 5, 14, 15, 25, 35), [0.2, 0.2, 1, 1, 0.5, 0.25, 0.2], rtol=1e-6)
     smooth = schedules.ExponentialDecay(1.0, 10, 0.25, staircase=False)
@@ -36,7 +36,7 @@ def test_exponential_burn_in_without_a_rate_is_the_initial_one():
     np.testing.assert_allclose(_at(schedule, 0, 19, 20, 30), [1, 1, 1, 0.5])
 
 
-def test_exponential_keeps_its_stairs_beyond_float32():
+def test_exponential_staircase_is_exact_beyond_float32():
     schedule = schedules.ExponentialDecay(1.0, 2**25, 0.5)
     assert _at(schedule, 2**25 - 1, 2**25) == [1.0, 0.5]
 

@@ -175,7 +175,7 @@ def test_what_cannot_be_meant_names_record_and_row(source, kind, box, score, par
         list(iterate(eval_dataset(settings, RESIZER, 1), settings))
     line = str(raised.value)
     if kind == "json" and "finite" in part:  # JSON has no such numbers, so the file is refused before any record is.
-        assert line.startswith(f"{settings.proposals.paths[0]}: not JSON (") and "is no JSON number" in line, line
+        assert line.startswith(f"{settings.proposals.paths[0]}: not JSON (") and "is not a JSON number" in line, line
         return
     field = (
         "image/proposal/bbox"

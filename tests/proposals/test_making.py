@@ -205,6 +205,7 @@ def test_report_by_hand():
         "recall@0.5": pytest.approx(2 / 3),
         "recall@0.7": pytest.approx(1 / 3),
         "mean_best_iou": pytest.approx(1.6 / 3),
+        "average_recall": pytest.approx(2 * (0.5 + 0.1) / 3),
     }
 
 

@@ -48,12 +48,12 @@ def test_inspect_with_a_config(checkpoint):
     assert done.code == 0 and not errors(done), done.err
     lines = done.out.splitlines()
     assert lines[1] == "  looks like  classifier mobilenet_v1, depth multiplier 0.5, 6 logits"
-    assert f"{CONFIG}, starting from it as 'classification':" in lines and "  135 taken:" in lines
+    assert f"{CONFIG}, starting from it as 'classification':" in lines and "  135 restored:" in lines
 
 
 def test_inspect_where_nothing_fits(checkpoint):
     done = run("inspect_checkpoint.py", f"--checkpoint={checkpoint}", f"--pipeline_config_path={CONFIG}", "--kind=full")
-    assert done.code == 2 and "  0 taken" in done.out.splitlines()
+    assert done.code == 2 and "  0 restored" in done.out.splitlines()
     assert len(errors(done)) == 1 and "set train_config.fine_tune_checkpoint_type: 'classification'" in errors(done)[0]
 
 
@@ -108,4 +108,6 @@ def test_classify_with_the_wrong_network(checkpoint, tmp_path):
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "x.png")
     done = run("classify.py", f"--checkpoint={checkpoint}", f"--images={tmp_path / 'x.png'}", "--network=resnet_v1_50")
     assert done.code == 2
-    assert errors(done) == [f"error: {checkpoint}: is of mobilenet_v1, not of resnet_v1_50; use --network=mobilenet_v1"]
+    assert errors(done) == [
+        f"error: {checkpoint}: is a checkpoint of mobilenet_v1, not of resnet_v1_50; use --network=mobilenet_v1"
+    ]

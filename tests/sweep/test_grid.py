@@ -256,12 +256,12 @@ def test_checkpoints_may_name_values(tmp_path):
 
 def test_what_the_code_refuses_is_told_not_fatal(tmp_path):
     strides = 'set: "grid_anchor_generator.height_stride=8" set: "grid_anchor_generator.width_stride=8"'
-    wrong = AXES.replace(strides, strides + ' set: "second_stage_batch_size=999"')
+    wrong = AXES.replace(strides, strides + ' set: "maxpool_kernel_size=99"')
     assert wrong != AXES
     found = by_id(load(tmp_path, BASES + wrong + REST))
     refused = {name for name, one in found.items() if one.refused}
     assert refused == {"faster_rcnn-resnet50-stride8-p100", "faster_rcnn-resnet50-stride8-p10"}
-    assert "second_stage_batch_size (999) exceeds" in found["faster_rcnn-resnet50-stride8-p10"].refused
+    assert "maxpool_kernel_size (99) must not exceed" in found["faster_rcnn-resnet50-stride8-p10"].refused
     assert "2 refused" in listing.summary(
         list(found.values())
     ) and "refused: faster_rcnn-resnet50-stride8-p10" in listing.table(list(found.values()))
@@ -282,7 +282,7 @@ def test_what_the_code_refuses_is_told_not_fatal(tmp_path):
         (BASES + 'axes { name: "a" }', r"my.pbtxt:4:1: axes\[0\].values is empty"),
         (
             BASES + 'axes { name: "base" values { name: "x" } }',
-            r"my.pbtxt:4:14: axes\[0\].name \('base'\) is that of an axis before it",
+            r"my.pbtxt:4:14: axes\[0\].name \('base'\) is the name of an earlier axis",
         ),
         (
             BASES + 'axes { name: "a" values { name: "x" }\n values { name: "x" } }',
@@ -290,11 +290,11 @@ def test_what_the_code_refuses_is_told_not_fatal(tmp_path):
         ),
         (
             BASES + 'axes { name: "a" when { axis: "bases" any_of: "ssd" } values { name: "x" } }',
-            r"my.pbtxt:4:31: .*\('bases'\) is no axis that comes before; did you mean 'base'\?",
+            r"my.pbtxt:4:31: .*\('bases'\) is not an earlier axis; did you mean 'base'\?",
         ),
         (
             BASES + 'axes { name: "a" when { axis: "base" any_of: "ssd" any_of: "sdd" } values { name: "x" } }',
-            r"my.pbtxt:4:60: .*any_of \('sdd'\) is no value of 'base'; did you mean 'ssd'\?",
+            r"my.pbtxt:4:60: .*any_of \('sdd'\) is not a value of 'base'; did you mean 'ssd'\?",
         ),
         (
             BASES + 'axes { name: "a" when { axis: "base" } values { name: "x" } }',
@@ -329,9 +329,9 @@ def test_weights_must_come_from_somewhere(tmp_path):
     with pytest.raises(ConfigError, match="base 'ssd' has no weights; add training"):
         grid.expand(sweep)
     assert len(grid.expand(sweep, timing_only=True)) == 8
-    with pytest.raises(ConfigError, match="--timing_only: .*times nothing; add benchmark"):
+    with pytest.raises(ConfigError, match="--timing_only: .*has no benchmark to run; add benchmark"):
         load(tmp_path, BASES).changed(timing_only=True)
-    with pytest.raises(ConfigError, match="--max_seconds=9: .*times nothing"):
+    with pytest.raises(ConfigError, match="--max_seconds=9: .*has no benchmark to run"):
         load(tmp_path, BASES).changed(max_seconds=9)
     changed = load(tmp_path).changed(num_images=3, max_seconds=9, time_limit=7)
     assert (

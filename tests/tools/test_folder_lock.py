@@ -1,4 +1,4 @@
-"""One process at a time."""
+"""Locks of folders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_second_holder_is_refused_and_the_lock_is_free_afterwards(tmp_path):
     assert not path.exists()
 
 
-def test_where_the_file_cannot_be_made(tmp_path):
+def test_a_lock_file_that_cannot_be_created(tmp_path):
     path = tmp_path / "file"
     path.write_text("")
     with pytest.raises(OSError), folder_lock.held(path / ".lock", in_use, "there"):

@@ -1,4 +1,4 @@
-"""Work in threads that comes back in order and does not run far ahead."""
+"""Parallel work with results in order and a bounded number of pending items."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from detection.tools.parallel import in_order
 
 
-def test_results_come_in_order_and_few_wait():
+def test_results_are_in_order_and_few_are_pending():
     taken = []
 
     def items():

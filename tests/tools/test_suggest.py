@@ -1,4 +1,4 @@
-"""Names that were probably meant."""
+"""Suggestions for misspelt names."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ def test_the_closest_name_whatever_its_capitals():
     assert did_you_mean("x", ["num_classes"]) == "" == did_you_mean("x", [])
 
 
-def test_several_in_order_and_none_of_an_endless_name():
+def test_several_in_order_and_none_for_a_very_long_name():
     assert closest("conv1", ["conv12", "conv1", "dense"], limit=2) == ["conv1", "conv12"]
     assert closest("a" * 100_000, ["a" * 99_999]) == []

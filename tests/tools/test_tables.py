@@ -5,7 +5,7 @@ from __future__ import annotations
 from detection.tools.tables import aligned, markdown, padded_markdown
 
 
-def test_columns_stand_under_each_other():
+def test_columns_are_aligned():
     assert aligned([["name", "ms"], ["a", "10.5"], ["longer", ""]]) == ["name      ms", "a       10.5", "longer"]
     assert aligned([["1", "ab"], ["10", "c"]], left=(1,), widths=(3,)) == ["  1  ab", " 10  c"]
 

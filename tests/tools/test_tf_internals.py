@@ -1,4 +1,4 @@
-"""What is used of TensorFlow beyond its public interface does what it is used for."""
+"""TensorFlow's private API works as this project needs it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_definitions_of_ops():
     assert tf_internals.op_definition("NoSuchOp") is None
 
 
-def test_a_fingerprint_is_of_what_the_folder_holds(tmp_path):
+def test_the_fingerprint_matches_the_content_of_the_folder(tmp_path):
     module = tf.Module()
     module.f = tf.function(lambda x: x + 1, input_signature=[tf.TensorSpec([])])
     tf.saved_model.save(module, str(tmp_path))

@@ -141,7 +141,9 @@ def test_a_checkpoint_of_another_network_is_evaluated_on_request_only(trained_on
     stray = "FeatureExtractor/TinyNet/Conv2d_1/weights"
     checkpoint_files.write(tmp_path / "model.ckpt-6", {**values, stray: np.zeros(2, np.float32)})
     given = (pipeline, tmp_path / "model.ckpt-6", tmp_path / "apart")
-    with pytest.raises(ConfigError, match=f"{stray} has no place in the model.*--allow_unused_checkpoint_variables"):
+    with pytest.raises(
+        ConfigError, match=f"{stray} has no counterpart in the model.*--allow_unused_checkpoint_variables"
+    ):
         evaluate_checkpoints(*given, run_once=True, stream=io.StringIO())
     metrics = evaluate_checkpoints(*given, run_once=True, allow_unused=True, stream=io.StringIO())
-    assert "Loss/total_loss" in metrics and f"{stray} has no place in the model and is left out" in caplog.text
+    assert "Loss/total_loss" in metrics and f"{stray} has no counterpart in the model and is ignored" in caplog.text

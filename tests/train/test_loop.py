@@ -232,7 +232,8 @@ def test_a_disk_too_full_for_the_files_of_an_evaluation_does_not_stop_training_b
         loop.train(make_pipeline(tmp_path), tmp_path / "run", options=full, stream=io.StringIO())
     assert _final(tmp_path / "run")["global_step"] == 6
     assert (
-        f"step 4: the metrics in {partial.parent} cannot be written (no space left on device); going on" in caplog.text
+        f"step 4: the metrics in {partial.parent} cannot be written (no space left on device); continuing"
+        in caplog.text
     )
     loop.train(make_pipeline(tmp_path), tmp_path / "run", options=full, stream=io.StringIO())  # There is room now.
     assert [record["step"] for record in read_history(tmp_path / "run")] == [6]

@@ -17,7 +17,7 @@ from tests.helpers.tiny import make_dataset, make_detector, make_optimizer
 def _start(settings: TrainSettings | None = None, **dataset):
     settings = settings or TrainSettings(0, 4, make_optimizer())
     data = make_dataset(**dataset)
-    state = TrainState(make_detector(), settings.optimizer, settings.learns)
+    state = TrainState(make_detector(), settings.optimizer, settings.is_trained)
     state.start_averages()
     return state, TrainStep(state, settings, tf.distribute.get_strategy(), data.element_spec), iter(data)
 
@@ -116,9 +116,9 @@ def test_frozen_variables_stay_and_have_no_slots():
 def test_patterns_are_found_anywhere_and_both_lists_count():
     settings = TrainSettings(0, 4, make_optimizer(), trained=("Predictor",), frozen=("biases",))
     assert (
-        settings.learns("BoxPredictor_0/weights")
-        and not settings.learns("BoxPredictor_0/biases")
-        and not settings.learns("Conv/weights")
+        settings.is_trained("BoxPredictor_0/weights")
+        and not settings.is_trained("BoxPredictor_0/biases")
+        and not settings.is_trained("Conv/weights")
     )
     with pytest.raises(ConfigError, match="leave nothing to train"):
         TrainState(make_detector(), make_optimizer(), lambda name: False)
@@ -186,7 +186,7 @@ _TWO_REPLICAS = """
                 detector = make_detector()
                 detector.extractor.net.conv.norm.momentum = 1.0
                 detector.extractor.dropout.rate = 0.0
-                state = TrainState(detector, settings.optimizer, settings.learns)
+                state = TrainState(detector, settings.optimizer, settings.is_trained)
             # Batch statistics are each replica's own, so equality with one replica needs batches of equal halves.
             data = make_dataset(2).map(lambda e: tf.nest.map_structure(lambda x: tf.concat([x, x], 0), e))
             data = strategy.experimental_distribute_dataset(data)

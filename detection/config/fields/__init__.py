@@ -1,7 +1,7 @@
-"""What a config may say of every single field: one table, message -> its rows, put together from one file an area of
-the schema. The check, the documentation (docs/config.md) and the tests read it; nothing else says what a field may be.
+"""The table of all config fields: message -> rows, one file per area of the schema.
 
-To honour another field or value: its row here, the builder that reads it, the code that uses it.
+The config check, the documentation (docs/config.md) and the tests use it; nothing else decides which values a field may
+have. To support another field or value, change its row here, the builder that reads it and the code that uses it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ AREAS = (
     *(pipeline, ssd, two_stage, center_net, predictors, hyperparams, anchors, targets, losses, detections, images),
     *(augmentation, train, readers, evaluation),
 )
-# Message -> field -> its row. A message that is not here is only reached through fields that are refused.
+# Message -> field -> row. A message that is missing here can only be in fields that are refused.
 TABLE: dict[str, dict[str, Field]] = {
     message: {row.name: row for row in rows} for area in AREAS for message, rows in area.MESSAGES.items()
 }
@@ -40,12 +40,12 @@ _NONE: dict[str, Field] = {}
 
 
 def rows(message: str) -> dict[str, Field]:
-    """The rows of a message, by field; empty for a message of refused fields."""
+    """The rows of a message, by field; empty if the whole message is refused."""
     return TABLE.get(message, _NONE)
 
 
 def row_of(field: FieldDescriptor) -> Field | None:
-    """The row of a field; None in a message of refused fields."""
+    """The row of a field; None if the whole message is refused."""
     return rows(message_name(field.containing_type)).get(field.name)
 
 
@@ -56,7 +56,7 @@ def is_honoured(field: FieldDescriptor) -> bool:
 
 
 def choices(message: str, group_fields: list[FieldDescriptor], place: Field | None = None) -> list[str]:
-    """The members of a oneof that can be chosen, where the message stands at `place` (the field that holds it)."""
+    """The members of a oneof that can be chosen if the message is in the field `place`."""
     if place is not None and place.choose:
         return list(place.choose)
     known = rows(message)

@@ -21,7 +21,7 @@ from detection.config.fields.row import (
 )
 
 _BOXES = "only boxes are read"
-_COLOR = Counts((0, 3), "give 3, one a channel, or none for the mean of the image")
+_COLOR = Counts((0, 3), "give 3, one per channel, or none for the mean of the image")
 _ASPECT_RATIO = Interval(0.01, 100)  # images are cut or padded to it
 _SIDES = Counts((0, 2), "give 2, for height and width, or none")
 _CROP: Message = (
@@ -50,9 +50,9 @@ MESSAGES: dict[str, Message] = {
             "ssd_random_crop_fixed_aspect_ratio ssd_random_crop_pad_fixed_aspect_ratio random_vertical_flip "
             "random_rotation90 rgb_to_gray"
         ),
-        refused("convert_class_logits_to_softmax"),
+        honoured("convert_class_logits_to_softmax"),
         *all_honoured("random_absolute_pad_image random_self_concat_image"),
-        refused("autoaugment_image"),
+        honoured("autoaugment_image"),
         *all_honoured(
             "drop_label_probabilistically remap_labels random_jpeg_quality random_downscale_to_target_pixels "
             "random_patch_gaussian random_square_crop_by_scale random_scale_crop_and_pad_to_square "
@@ -127,7 +127,7 @@ MESSAGES: dict[str, Message] = {
         honoured("new_width", ONE_OR_MORE, SIDE),
         honoured("method"),
     ),
-    "SubtractChannelMean": (honoured("means", counts=Counts((3,), "give 3, one a channel")),),
+    "SubtractChannelMean": (honoured("means", counts=Counts((3,), "give 3, one per channel")),),
     "SSDRandomCrop": (honoured("operations"),),
     "SSDRandomCropPad": (honoured("operations"),),
     "SSDRandomCropFixedAspectRatio": (
@@ -166,6 +166,8 @@ MESSAGES: dict[str, Message] = {
         honoured("original_labels", ONE_OR_MORE),
         honoured("new_label", ONE_OR_MORE),
     ),
+    "AutoAugmentImage": (honoured("policy_name", values=("v0", "v1", "v2", "v3", "test")),),
+    "ConvertClassLogitsToSoftmax": (honoured("temperature", POSITIVE),),
     "RandomJpegQuality": (
         honoured("random_coef", FRACTION),
         honoured("min_jpeg_quality", Interval(0, 100), below="max_jpeg_quality"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from detection import registry
 from detection.config.fields import extractors
 from detection.config.fields.limits import KERNEL, MULTIPLIER, ROWS, WIDTH
 from detection.config.fields.row import (
@@ -40,7 +41,7 @@ MESSAGES: dict[str, Message] = {
         refused("output_prediction_dict", _OWN_OUTPUTS),
     ),
     "CenterNetFeatureExtractor": (
-        honoured("type", values=extractors.CENTER_NET, required=True),
+        honoured("type", values=extractors.CENTER_NET, required=True, registry=registry.center_net_extractor),
         honoured("channel_means", counts=ONE_A_CHANNEL),
         honoured("channel_stds", POSITIVE, counts=ONE_A_CHANNEL),
         honoured("bgr_ordering"),
@@ -67,7 +68,7 @@ MESSAGES: dict[str, Message] = {
         honoured("heatmap_bias_init"),
         honoured("min_box_overlap_iou", Interval(0, 1, open_low=True, open_high=True)),
         honoured("max_box_predictions", ONE_OR_MORE, ROWS),
-        refused("use_labeled_classes", "remove it: every class counts in every image"),
+        honoured("use_labeled_classes"),
         refused("keypoint_weights_for_center", _ONLY_BOXES),
         honoured("center_head_params"),
         honoured("peak_max_pool_kernel_size", ONE_OR_MORE, KERNEL),

@@ -1,4 +1,4 @@
-"""From scores to detections: non-max suppression and score conversion."""
+"""Post-processing: non-max suppression and score conversion."""
 
 from __future__ import annotations
 

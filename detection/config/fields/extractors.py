@@ -1,7 +1,8 @@
-"""The feature extractors that a config may name, and what their networks are able to do.
+"""The feature extractors that a config may name, and what their networks support.
 
-The names are those of the TF Object Detection API, with their `_keras` aliases, and in the same style those that it
-never had. The code of each is found by `detection.builders.feature_extractor`; a test compares the two.
+The names are those of the TF Object Detection API with their `_keras` aliases; extractors that the API does not have
+are named in the same style. `detection.builders.feature_extractor` finds the code of each; a test compares the two
+lists.
 """
 
 from __future__ import annotations
@@ -10,25 +11,27 @@ from typing import NamedTuple
 
 
 class SsdNetwork(NamedTuple):
-    """What an SSD extractor offers."""
+    """Capabilities of an SSD feature extractor."""
 
-    maps: int = 6  # feature maps at most: those of the network and the extra ones behind it; 0: a pyramid's levels
-    made_by_conv_hyperparams: bool = False  # the TF Object Detection API always makes its network by conv_hyperparams
-    smallest_image: int = 0  # side of the smallest images that its convolutions without padding leave anything of
-    image: int = 0  # side of the images that it is made for, the only ones that it takes; 0: any
-    refuses: tuple[str, ...] = ()  # fields that may not be true
-    ignores: tuple[str, ...] = ()  # fields that change nothing, as in the TF Object Detection API
-    levels: tuple[int, int] | None = None  # lowest and highest of its pyramid, the only ones that it has; None: any
-    pyramid: str = ""  # the field that describes the feature pyramid whose maps these are: fpn or bifpn
+    maps: int = 6  # maximum number of feature maps, including the extra layers' maps; 0: a pyramid's levels
+    made_by_conv_hyperparams: bool = (
+        False  # whether the TF Object Detection API always applies conv_hyperparams to the network
+    )
+    smallest_image: int = 0  # minimum side of images, because its convolutions without padding shrink the maps
+    image: int = 0  # the only supported side of images; 0: any
+    refuses: tuple[str, ...] = ()  # fields that must not be true
+    ignores: tuple[str, ...] = ()  # fields without effect, as in the TF Object Detection API
+    levels: tuple[int, int] | None = None  # the only supported lowest and highest level of its pyramid; None: any
+    pyramid: str = ""  # the field that describes its feature pyramid: fpn or bifpn
 
 
 class TwoStageNetwork(NamedTuple):
-    """What an extractor cut in two offers."""
+    """Capabilities of a two-stage feature extractor."""
 
-    strides: tuple[int, ...] = (16,)  # of the map that regions are cropped from, pixels
-    pyramid: bool = False  # its maps are those of a feature pyramid, and `strides` are only what the API accepts
-    crop_size: int | None = None  # side of the crops that its fully connected layers take; None: any
-    smallest_crop: int = 1  # side of the smallest crops that its convolutions without padding leave anything of
+    strides: tuple[int, ...] = (16,)  # supported strides of the map that regions are cropped from, pixels
+    pyramid: bool = False  # whether it has a feature pyramid; `strides` are then only the values that the API accepts
+    crop_size: int | None = None  # side of crops, fixed by fully connected layers; None: any
+    smallest_crop: int = 1  # minimum side of crops, because its convolutions without padding shrink them
 
 
 _EXPLICIT = ("use_explicit_padding",)
@@ -52,13 +55,8 @@ _BELOW_PYRAMIDS: dict[str, tuple[str, ...]] = {
 _MOBILEDET = SsdNetwork(refuses=_EXPLICIT, ignores=("override_base_feature_extractor_hyperparams",))
 
 
-def _forms(name: str) -> tuple[str, ...]:
-    """Endings of the pyramids' types on a network. The order of Inception v3's forked branches in object-based
-    checkpoints is not known, so it has no Keras form."""
-    return ("",) if name == "inception_v3" else ("", "_keras")
-
-
-# The first of each is the example that messages give.
+_FORMS = ("", "_keras")
+# The first of each is the example in messages.
 SSD: dict[str, SsdNetwork] = {
     "ssd_mobilenet_v1": SsdNetwork(),
     "embedded_ssd_mobilenet_v1": SsdNetwork(maps=5, image=256),
@@ -93,12 +91,12 @@ SSD: dict[str, SsdNetwork] = {
     **{
         f"ssd_{name}_fpn{form}": SsdNetwork(maps=0, refuses=refuses, pyramid="fpn")
         for name, refuses in _BELOW_PYRAMIDS.items()
-        for form in _forms(name)
+        for form in _FORMS
     },
     **{
         f"ssd_{name}_bifpn{form}": SsdNetwork(maps=0, refuses=_PLAIN, pyramid="bifpn")
         for name in _BELOW_PYRAMIDS
-        for form in _forms(name)
+        for form in _FORMS
     },
 }
 _DENSE = TwoStageNetwork(strides=(8, 16))
@@ -111,6 +109,8 @@ TWO_STAGE: dict[str, TwoStageNetwork] = {
     "faster_rcnn_inception_v3": TwoStageNetwork(smallest_crop=3),
     "faster_rcnn_mobilenet_v1": _DENSE,
     "faster_rcnn_mobilenet_v2": _DENSE,
+    "faster_rcnn_nas": TwoStageNetwork(),
+    "faster_rcnn_pnas": TwoStageNetwork(),
     "faster_rcnn_resnet101_keras": TwoStageNetwork(),
     "faster_rcnn_resnet152": _DENSE,
     "faster_rcnn_resnet152_keras": TwoStageNetwork(),
@@ -127,13 +127,13 @@ def _two_stage_name(name: str) -> str:
     return f"faster_rcnn_{name.replace('_v1_fpn', '_fpn') if name.startswith('resnet') else name}"
 
 
-# Whatever can stand below SSD's pyramid can stand below that of two stages.
+# Every network of SSD's pyramids can also be used with the two-stage pyramid.
 TWO_STAGE |= {
     _two_stage_name(name): TwoStageNetwork(strides=(8, 16), pyramid=True)
     for name in SSD
     if name.removesuffix("_keras").endswith("_fpn")
 }
-# Of CenterNet.
+# Feature extractors of CenterNet.
 CENTER_NET: tuple[str, ...] = (
     "resnet_v2_101",
     "hourglass_10",

@@ -1,4 +1,4 @@
-"""Of layers: regulariser, initialiser, activation, batch norm."""
+"""Hyperparameters of layers: regulariser, initialiser, activation, batch norm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MESSAGES: dict[str, Message] = {
     "Hyperparams": (
         honoured("op", values=("CONV", "FC")),
         honoured("regularizer"),
-        honoured("initializer", required=True),
+        honoured("initializer"),
         honoured("activation"),
         *all_honoured("batch_norm sync_batch_norm group_norm"),
         honoured("regularize_depthwise"),

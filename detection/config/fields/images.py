@@ -1,4 +1,4 @@
-"""The sizes of images: the resizer of a model."""
+"""Image resizers."""
 
 from __future__ import annotations
 

@@ -1,18 +1,18 @@
-"""How large things may get, and why: far above what detectors are built with.
+"""Upper limits of sizes, far above those of usual detectors, each with its reason.
 
-What is beyond is refused before anything of that size exists, naming the field; a typing error of three zeros would
-otherwise fill the memory first and say something about a tensor then.
+A config beyond a limit is rejected with the name of the field before anything is allocated. Otherwise a typing error of
+three zeros would first exhaust the memory and then give an error about a tensor.
 """
 
 from __future__ import annotations
 
 from detection.config.fields.row import Limit
 
-MAX_IMAGE = 100_000_000  # pixels, as of the images that are read: 1.2 GB of float32
-MAX_BATCH = 5_000_000_000  # pixels of all images of a batch: 60 GB of float32
-MAX_ANCHORS = 10_000_000  # of an image: 160 MB, and several times that while they are made
-MAX_WEIGHTS = 1 << 28  # numbers in one group of layers: 1 GiB, and again for each array of the optimizer
-MAX_LAYER = 1 << 27  # of them in one layer, whose first values are drawn at once, with several times its memory
+MAX_IMAGE = 100_000_000  # pixels, the same as for images that are read: 1.2 GB of float32
+MAX_BATCH = 5_000_000_000  # pixels of all images in a batch: 60 GB of float32
+MAX_ANCHORS = 10_000_000  # per image: 160 MB, and several times as much while they are computed
+MAX_WEIGHTS = 1 << 28  # weights in one group of layers: 1 GiB, and the same for each array of the optimizer
+MAX_LAYER = 1 << 27  # in one layer, whose initialisation needs several times its memory
 
 WIDTH = Limit(4096, "it is a number of channels, and weights grow with its square")
 KERNEL = Limit(31, "it is the side of a kernel, and weights grow with its square")

@@ -1,4 +1,4 @@
-"""Losses, and which examples they look at."""
+"""Losses and the choice of training examples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from detection.config.fields.row import (
 
 _ANCHORWISE = "no builder of the schema ever read it"
 
-# Of anchors and regions; the one that is left out is of heat maps.
+# Losses of anchors and regions; the missing one is for heat maps.
 CLASSIFICATION = (
     *("weighted_sigmoid", "weighted_softmax", "weighted_logits_softmax", "bootstrapped_sigmoid"),
     *("weighted_sigmoid_focal", "custom"),

@@ -1,4 +1,4 @@
-"""The whole config, and which meta-architecture it chooses."""
+"""The pipeline config and its choice of meta-architecture."""
 
 from __future__ import annotations
 

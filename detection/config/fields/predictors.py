@@ -1,4 +1,4 @@
-"""Box predictors: what turns features into scores and box codes."""
+"""Box predictors."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""What one row of the tables says of one field of the schema.
+"""The type of a row of the field tables.
 
 Every field of every message that this project reads has a row. A field is one of
 
-    honoured    builders read it; its row bounds its values
-    no effect   what it would change is decided otherwise here, for the reason given; the check warns
-    refused     an error unless it is left at its default; the reason says what to do instead
+    honoured    builders read it; its row restricts its values
+    no effect   ignored, for the reason given; the check warns if it is set
+    refused     an error unless it has its default value; the reason says what to do instead
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ INFINITY = math.inf
 
 
 class Interval(NamedTuple):
-    """The numbers from `low` to `high`; `open_low` and `open_high` leave out the end itself."""
+    """The numbers from `low` to `high`; `open_low` and `open_high` exclude the ends."""
 
     low: float
     high: float
@@ -47,14 +47,14 @@ PART = Interval(0, 1, open_low=True)
 
 
 class Limit(NamedTuple):
-    """The largest value that is computed with, and what more would cost."""
+    """Largest allowed value, and the reason."""
 
     high: int
     reason: str
 
 
 class Use(enum.Enum):
-    """What becomes of a field."""
+    """How a field is treated."""
 
     HONOURED = "honoured"
     NO_EFFECT = "no effect"
@@ -66,21 +66,21 @@ class Field:
     """One row.
 
     Args:
-        name: of the field in its message.
-        use: what becomes of it.
-        reason: why it has no effect; what to do instead of one that is refused ("" where removing it, or another member
-            of its oneof, is all there is to say).
-        values: the strings or enum names that it may have; none: any. The first is the example that messages give.
-        range: where its number must lie; for lists, each number.
-        limit: the largest number that is computed with.
-        below: the field of the same message that it must not exceed.
-        strictly: it must not equal that field either.
-        required: it must be set in every message of its type.
-        counts: how many values a list may hold, and what they are for.
-        choose: the members of its message's oneof that are possible at this place; none: all that are honoured.
-        registry: where names besides `values` are registered: of the field's text, or in the message CustomPart or
-            CustomModel that it holds.
-        stock: every published config sets it, so that nothing is said of it although it has no effect.
+        name: name of the field in its message.
+        use: how the field is treated.
+        reason: why it has no effect, or what to use instead of a refused field ("" if removing it, or choosing another
+            member of its oneof, is the only fix).
+        values: allowed strings or enum names; empty: any. The first is used as an example in messages.
+        range: allowed range of the number, or of each number of a list.
+        limit: largest allowed number.
+        below: a field of the same message that this field must not exceed.
+        strictly: whether the field must also differ from `below`.
+        required: whether the field must be set in every message of its type.
+        counts: allowed lengths of a list, and their meaning.
+        choose: members of the oneof that are allowed at this place; empty: all honoured members.
+        registry: where names besides `values` are registered: the field's text, or the name in its CustomPart or
+            CustomModel message.
+        stock: whether every published config sets the field, so that no warning is given although it has no effect.
     """
 
     name: str
@@ -99,36 +99,37 @@ class Field:
 
     @property
     def honoured(self) -> bool:
+        """Whether builders read the field."""
         return self.use is Use.HONOURED
 
 
 class Counts(NamedTuple):
-    """How many values a list may hold, and how to say it: `give 3, one a channel, or none`."""
+    """Allowed lengths of a list, and the advice for messages, such as `give 3, one per channel, or none`."""
 
     allowed: tuple[int, ...]
     advice: str
 
 
-ONE_A_CHANNEL = Counts((0, 3), "give 3, one a channel, or none")
+ONE_A_CHANNEL = Counts((0, 3), "give 3, one per channel, or none")
 
 Message = tuple[Field, ...]  # the rows of one message, in the order of the schema
 
 
 def honoured(name: str, range: Interval | None = None, limit: Limit | None = None, **more: Any) -> Field:
-    """A field that is read; `more` as of `Field`."""
+    """A field that builders read; `more` is passed to `Field`."""
     return Field(name, range=range, limit=limit, **more)
 
 
 def all_honoured(names: str) -> Message:
-    """Fields that are read and may have any value of their type, their names set apart by blanks."""
+    """Fields that builders read, with any value of their type; `names` are separated by spaces."""
     return tuple(Field(name) for name in names.split())
 
 
 def no_effect(name: str, reason: str, *, stock: bool = False) -> Field:
-    """A field that changes nothing; `stock` as of `Field`."""
+    """A field without effect; see `Field` for `stock`."""
     return Field(name, Use.NO_EFFECT, reason, stock=stock)
 
 
 def refused(name: str, instead: str = "") -> Field:
-    """A field that must be left at its default."""
+    """A field that must have its default value."""
     return Field(name, Use.REFUSED, instead)

@@ -1,4 +1,4 @@
-"""How anchors and boxes are matched and coded."""
+"""Matchers, similarities and box coders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _MATMUL = "gathering is batched here"
 MESSAGES: dict[str, Message] = {
     "BoxCoder": (
         *all_honoured("faster_rcnn_box_coder mean_stddev_box_coder square_box_coder"),
-        refused("keypoint_box_coder", "use faster_rcnn_box_coder: only boxes are learnt"),
+        refused("keypoint_box_coder", "use faster_rcnn_box_coder: keypoints are not supported"),
     ),
     "Matcher": all_honoured("argmax_matcher bipartite_matcher"),
     "RegionSimilarityCalculator": (

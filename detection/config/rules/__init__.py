@@ -1,5 +1,8 @@
-"""What must hold between several fields, as functions: each takes a message and its path, and yields sentences that
-begin with the path of the field they are about. What holds for one field alone is in the table (`config.fields`)."""
+"""Conditions between several fields.
+
+Each rule is a function that takes a message and its path and yields sentences that begin with the path of a field.
+Conditions on a single field are in the table (`config.fields`).
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,18 @@ from detection.config.rules import (
 
 Rule = Callable[[Message, str], Iterator[str]]
 
-# Message -> what must hold for anything to be built of it.
+# Message -> rules that must hold to build anything from it.
 RULES: dict[str, tuple[Rule, ...]] = {
-    "TrainEvalPipelineConfig": (data.evaluation_data, data.proposals, train.moving_averages, augmentation.classes),
+    "TrainEvalPipelineConfig": (
+        *(
+            data.evaluation_data,
+            data.proposals,
+            data.channels,
+            train.moving_averages,
+            augmentation.classes,
+            train.class_scores,
+        ),
+    ),
     "Ssd": (ssd.ssd,),
     "FasterRcnn": (two_stage.two_stage,),
     "CenterNet": (center_net.center_net,),
@@ -49,12 +61,11 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "InputReader": (data.input_reader,),
     "EvalConfig": (evaluation.pictures,),
 }
-# What matters only to those who train: a trained detector is evaluated and exported all the same.
+# Rules for training only; they do not keep a trained detector from being evaluated or exported.
 TRAINING: dict[str, tuple[Rule, ...]] = {
-    "FasterRcnn": (two_stage.sampled,),
     "TrainConfig": (schedules.ends_early,),
 }
-# What several fields make together, where none of them is too large by itself.
+# Limits on sizes that result from several fields.
 SIZES: dict[str, tuple[Rule, ...]] = {
     "TrainEvalPipelineConfig": (sizes.batches,),
     "Ssd": (sizes.ssd,),
@@ -66,18 +77,23 @@ SIZES: dict[str, tuple[Rule, ...]] = {
     "RandomPadImage": (sizes.canvas(("min_image_height", "min_image_width"), ("max_image_height", "max_image_width")),),
     "RandomAbsolutePadImage": (sizes.canvas(("max_height_padding", "max_width_padding")),),
 }
-# What is no fault, but maybe not what was meant.
+# Warnings about valid settings that may not be intended.
 REMARKS: dict[str, tuple[Rule, ...]] = {
+    "TrainEvalPipelineConfig": (train.class_scores_without_effect,),
     "FasterRcnn": (two_stage.anchors_off_their_cells,),
+    "InputReader": (data.frame_without_effect,),
     "FasterRcnnFeatureExtractor": (two_stage.hyperparams_without_effect,),
     "SsdFeatureExtractor": (ssd.without_effect,),
     "CenterNet": (center_net.converter_without_effect,),
     "CenterNetFeatureExtractor": (center_net.without_effect,),
 }
-TRAINING_REMARKS: dict[str, tuple[Rule, ...]] = {"TrainConfig": (schedules.never_reached,)}
+TRAINING_REMARKS: dict[str, tuple[Rule, ...]] = {
+    "FasterRcnn": (two_stage.sampled,),
+    "TrainConfig": (schedules.never_reached,),
+}
 
 
 def of(rules: dict[str, tuple[Rule, ...]], name: str, message: Message, path: str) -> Iterator[str]:
-    """The sentences of the rules that hold for messages called `name`."""
+    """Sentences of all rules for a message of type `name`."""
     for rule in rules.get(name, ()):
         yield from rule(message, path)

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 
 def number_of_maps(generator: Message) -> int | None:
-    """How many feature maps an AnchorGenerator makes anchors for; None where it chooses none."""
+    """Number of feature maps for which an AnchorGenerator makes anchors; None if no generator is chosen."""
     kind = generator.WhichOneof("anchor_generator_oneof")
     if kind == "grid_anchor_generator":
         return 1
@@ -22,7 +22,7 @@ def number_of_maps(generator: Message) -> int | None:
 
 
 def grid(message: Message, path: str) -> Iterator[str]:
-    """AnchorGrid: sizes and ratios go together, one of each an anchor."""
+    """AnchorGrid: sizes and aspect ratios are lists of equal length, one entry per anchor."""
     sizes, ratios = len(message.base_sizes), len(message.aspect_ratios)
     if not sizes or sizes != ratios:
         yield (
@@ -32,11 +32,11 @@ def grid(message: Message, path: str) -> Iterator[str]:
 
 
 def ssd(message: Message, path: str) -> Iterator[str]:
-    """SsdAnchorGenerator: one value a feature map, or none."""
+    """SsdAnchorGenerator: lists have one value per feature map, or none."""
     for field in ("scales", "height_stride", "width_stride", "height_offset", "width_offset"):
         count = len(getattr(message, field))
         if count not in (0, message.num_layers):
-            yield f"{path}.{field} has {count} values for num_layers {message.num_layers}; list one a layer"
+            yield f"{path}.{field} has {count} values for num_layers {message.num_layers}; list one per layer"
     for height, width in (("height_stride", "width_stride"), ("height_offset", "width_offset")):
         if bool(getattr(message, height)) != bool(getattr(message, width)):
             yield f"{path}: {height} and {width} go together; list both"
@@ -46,7 +46,7 @@ def ssd(message: Message, path: str) -> Iterator[str]:
 
 
 def not_empty(*fields: str, example: str = "1.0") -> Callable[[Message, str], Iterator[str]]:
-    """The rule that these lists of an anchor generator hold something."""
+    """A rule that the given lists of an anchor generator are not empty."""
 
     def rule(message: Message, path: str) -> Iterator[str]:
         for field in fields:

@@ -1,4 +1,4 @@
-"""What must hold between the fields of a step of augmentation."""
+"""Conditions between the fields of augmentation steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 
 def pad_image(message: Message, path: str) -> Iterator[str]:
-    """A canvas has two sides."""
+    """A padded image size needs both sides."""
     for which in ("min", "max"):
         sides = [f"{which}_image_{side}" for side in ("height", "width")]
         given = [side for side in sides if message.HasField(side)]
@@ -18,7 +18,7 @@ def pad_image(message: Message, path: str) -> Iterator[str]:
 
 
 def classes(message: Message, path: str) -> Iterator[str]:
-    """Steps that speak of classes speak of those that the model has."""
+    """Classes named by augmentation steps must exist in the model."""
     kind = message.model.WhichOneof("model")
     count = getattr(getattr(message.model, kind), "num_classes", 0) if kind else 0
     for index, step in enumerate(message.train_config.data_augmentation_options if count else []):

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 
 def argmax_matcher(message: Message, path: str) -> Iterator[str]:
-    """ArgMaxMatcher: its two thresholds in order."""
+    """ArgMaxMatcher: checks the order of its two thresholds."""
     matched, unmatched = message.matched_threshold, message.unmatched_threshold
     if message.ignore_thresholds:
         return
@@ -23,24 +23,24 @@ def argmax_matcher(message: Message, path: str) -> Iterator[str]:
 
 
 def non_max_suppression(message: Message, path: str) -> Iterator[str]:
-    """BatchNonMaxSuppression: its ways of suppressing exclude each other, and its counts fit."""
+    """BatchNonMaxSuppression: its methods exclude each other, and its counts must be consistent."""
     if message.use_combined_nms and message.use_class_agnostic_nms:
-        yield f"{path}: use_combined_nms does not go with use_class_agnostic_nms; remove the former"
+        yield f"{path}: use_combined_nms cannot be combined with use_class_agnostic_nms; remove the former"
     for field in ("use_combined_nms", "use_hard_nms"):
         if message.soft_nms_sigma > 0 and getattr(message, field):
             yield (
-                f"{path}.soft_nms_sigma ({message.soft_nms_sigma:g}) does not go with {field}, which suppresses"
-                " altogether; remove one of them"
+                f"{path}.soft_nms_sigma ({message.soft_nms_sigma:g}) cannot be combined with {field}, which removes"
+                " boxes instead of lowering their scores; remove one of them"
             )
     if message.use_class_agnostic_nms and message.max_classes_per_detection != 1:
         yield (
             f"{path}.max_classes_per_detection ({message.max_classes_per_detection}) must be 1, as"
-            " use_class_agnostic_nms gives a box one class"
+            " use_class_agnostic_nms gives each box one class, as in the TF Object Detection API"
         )
 
 
 def curve(message: Message, path: str) -> Iterator[str]:
-    """XYPairs: points of a curve from left to right."""
+    """XYPairs: x must increase."""
     points = [pair.x for pair in message.x_y_pair]
     if not points:
         yield f"{path}.x_y_pair is empty; give points of the curve, for example x_y_pair {{ x: 0 y: 0 }}"
@@ -53,21 +53,23 @@ def curve(message: Message, path: str) -> Iterator[str]:
 
 
 def calibrated_classes(message: Message, path: str) -> Iterator[str]:
-    """ClassIdFunctionApproximations: columns of scores."""
+    """ClassIdFunctionApproximations: keys are label ids, or 0 for the background."""
     for column in sorted(message.class_id_xy_pairs_map):
         if column < 0:
-            yield f"{path}.class_id_xy_pairs_map has the key {column}; keys are label ids, and 0 of the background"
+            yield f"{path}.class_id_xy_pairs_map has the key {column}; keys are label ids, or 0 for the background"
 
 
 def loss(message: Message, path: str) -> Iterator[str]:
-    """The focal loss, mining and expected weights all choose what is learnt from."""
+    """Loss: hard example mining cannot be combined with expected weights or the focal loss."""
     if message.HasField("hard_example_miner") and message.expected_loss_weights:
         yield (
-            f"{path}.hard_example_miner does not go with expected_loss_weights, which weighs every example; remove one"
+            f"{path}.hard_example_miner cannot be combined with expected_loss_weights, which weighs every"
+            f" example; remove one"
             " of the two"
         )
     if message.HasField("hard_example_miner") and message.classification_loss.HasField("weighted_sigmoid_focal"):
         yield (
-            f"{path}.hard_example_miner does not go with weighted_sigmoid_focal, which weighs hard examples itself;"
+            f"{path}.hard_example_miner cannot be combined with weighted_sigmoid_focal, which weighs hard"
+            f" examples itself;"
             " remove one of the two"
         )

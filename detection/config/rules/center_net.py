@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from detection.config import fields
 from detection.config.rules import images
 
-PYRAMIDS = ("mobilenet_v2_fpn", "mobilenet_v2_fpn_sep_conv")  # whose top-down layers can be changed
+PYRAMIDS = ("mobilenet_v2_fpn", "mobilenet_v2_fpn_sep_conv")  # types with configurable top-down layers
 _HEADS = (
     ("object_center_params", "center_head_params"),
     ("object_detection_task", "scale_head_params"),
@@ -18,7 +18,7 @@ _HEADS = (
 
 
 def center_net(message: Message, path: str) -> Iterator[str]:
-    """CenterNet: its losses are of heat maps and of boxes at points, and its heads have a kernel a layer."""
+    """CenterNet: losses must fit heat maps and boxes at points, and heads need a kernel size per layer."""
     yield from images.too_small(message.image_resizer, f"{path}.image_resizer")
     for part, field in (
         ("object_detection_task", "localization_loss"),
@@ -30,8 +30,9 @@ def center_net(message: Message, path: str) -> Iterator[str]:
         depths, kernels = len(head.num_filters) or 1, len(head.kernel_sizes) or 1
         if depths != kernels:
             yield (
-                f"{path}.{part}.{field}.num_filters has {depths} values and kernel_sizes {kernels}; give both as many,"
-                " one a convolution"
+                f"{path}.{part}.{field}.num_filters has {depths} values and kernel_sizes {kernels}; give both"
+                f" the same number,"
+                " one per convolution"
             )
 
 
@@ -47,18 +48,18 @@ _MESSAGES = {"object_detection_task": "ObjectDetection", "object_center_params":
 
 
 def without_effect(message: Message, path: str) -> Iterator[str]:
-    """CenterNetFeatureExtractor: what only some networks look at, as in the TF Object Detection API."""
+    """CenterNetFeatureExtractor: warns of fields that only some networks use, as in the TF Object Detection API."""
     if message.type in PYRAMIDS:
         return
     for field in ("use_separable_conv", "upsampling_interpolation"):
         value = getattr(message, field)
         if value != message.DESCRIPTOR.fields_by_name[field].default_value:
             shown = str(value).lower() if isinstance(value, bool) else repr(value)
-            yield f"{path}.{field} ({shown}) has no effect: it is of the top-down layers of {PYRAMIDS[0]}"
+            yield f"{path}.{field} ({shown}) has no effect: it applies to the top-down layers of {PYRAMIDS[0]}"
 
 
 def converter_without_effect(message: Message, path: str) -> Iterator[str]:
-    """CenterNet: scores are sigmoids already."""
+    """CenterNet: warns of a score converter, since scores are sigmoids already."""
     post = message.post_processing
     field = post.DESCRIPTOR.fields_by_name["score_converter"]
     if post.score_converter != field.default_value:
@@ -67,7 +68,7 @@ def converter_without_effect(message: Message, path: str) -> Iterator[str]:
 
 
 def heat_map_loss(message: Message, path: str) -> Iterator[str]:
-    """ClassificationLoss of anchors or regions: not that of heat maps."""
+    """ClassificationLoss of anchors or regions: rejects the loss for heat maps."""
     if not path.startswith("model.center_net") and message.HasField("penalty_reduced_logistic_focal_loss"):
         yield (
             f"{path}.penalty_reduced_logistic_focal_loss is for the heat maps of model.center_net; use"

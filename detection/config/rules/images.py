@@ -1,4 +1,4 @@
-"""How small the images of a detector may be made."""
+"""Minimum sizes of a detector's images."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ SMALLEST_SIDE = 33  # pixels of a resized image
 
 
 def too_small(resizer: Message, path: str, network: str = "", smallest: int = 0) -> Iterator[str]:
-    """The bound of the reference's extractors, or that of a `network` whose convolutions without padding need more.
+    """Minimum image size: the bound of the reference's extractors, or of a `network` that needs more.
 
-    Single images may be smaller, where they keep their size or are long and thin: they have a map too.
+    It applies to the resizer's settings; single images may be smaller if they keep their size or are very elongated.
     """
-    side, who = (smallest, f"{network} needs") if smallest > SMALLEST_SIDE else (SMALLEST_SIDE, "the extractors need")
+    side, reason = (
+        (smallest, f"{network} needs") if smallest > SMALLEST_SIDE else (SMALLEST_SIDE, "the extractors need")
+    )
     fixed, kept = resizer.fixed_shape_resizer, resizer.keep_aspect_ratio_resizer
     if resizer.HasField("fixed_shape_resizer") and min(fixed.height, fixed.width) < side:
-        yield (f"{path}.fixed_shape_resizer is {fixed.height} x {fixed.width}; {who} at least {side} x {side}")
+        yield (f"{path}.fixed_shape_resizer is {fixed.height} x {fixed.width}; {reason} at least {side} x {side}")
     if resizer.HasField("keep_aspect_ratio_resizer") and kept.min_dimension < side:
-        yield (f"{path}.keep_aspect_ratio_resizer.min_dimension is {kept.min_dimension}; {who} at least {side}")
+        yield (f"{path}.keep_aspect_ratio_resizer.min_dimension is {kept.min_dimension}; {reason} at least {side}")

@@ -1,8 +1,7 @@
-"""Whether the learning rate fits the number of steps: a schedule that has come to its end leaves steps that teach
-nothing, at full cost.
+"""Checks that the learning-rate schedule fits the number of steps, since a rate of 0 wastes the remaining steps.
 
-What is written on purpose (a constant rate of 0), what merely never happens (a step of the schedule behind the last
-one) and what runs in the TF Object Detection API (a cosine that ends before training does) is a warning.
+Only a decay that reaches 0 by accident is an error. A constant rate of 0, steps of a schedule after the end of
+training, and a cosine schedule that ends before training (which the TF Object Detection API accepts) give warnings.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from collections.abc import Iterator
 
 from google.protobuf.message import Message
 
-_SMALLEST = 1e-38  # the smallest normal float32; below, a rate is 0 or as good as that
+_SMALLEST = 1e-38  # the smallest normal float32; a smaller rate is practically 0
 
 
 def ends_early(train: Message, path: str) -> Iterator[str]:
-    """Sentences on schedules at whose rate of 0 the last steps would be made."""
+    """Errors for schedules whose rate decays to 0 before the last step."""
     kind, path, schedule = _schedule(train, path)
     steps = train.num_steps
     if not steps or schedule is None:
@@ -33,7 +32,7 @@ def ends_early(train: Message, path: str) -> Iterator[str]:
 
 
 def never_reached(train: Message, path: str) -> Iterator[str]:
-    """Sentences on parts of schedules that are never reached, and rates of 0."""
+    """Warnings for parts of schedules that are never reached, and for rates of 0."""
     kind, path, schedule = _schedule(train, path)
     if schedule is None:
         return
@@ -73,7 +72,7 @@ def never_reached(train: Message, path: str) -> Iterator[str]:
 
 
 def _schedule(train: Message, place: str) -> tuple[str, str, Message | None]:
-    """Kind, path and message of the schedule that is set."""
+    """Kind, path and message of the chosen schedule."""
     optimizer = train.optimizer.WhichOneof("optimizer")
     rate = getattr(train.optimizer, optimizer).learning_rate if optimizer else None
     kind = rate.WhichOneof("learning_rate") if rate is not None else None
@@ -83,7 +82,7 @@ def _schedule(train: Message, place: str) -> tuple[str, str, Message | None]:
 
 
 def _vanishes(schedule: Message) -> int | None:
-    """The step from which an exponential decay is 0 in float32; None where it never is."""
+    """The step from which an exponential decay is 0 in float32; None if it never is."""
     start, factor = schedule.initial_learning_rate, schedule.decay_factor
     if schedule.min_learning_rate > 0 or not start > 0 or not 0 < factor < 1 or not schedule.decay_steps:
         return None
@@ -92,7 +91,7 @@ def _vanishes(schedule: Message) -> int | None:
 
 
 def manual_steps(message: Message, path: str) -> Iterator[str]:
-    """Steps rise."""
+    """ManualStepLearningRate: steps must increase."""
     steps = [row.step for row in message.schedule]
     for index, (before, after) in enumerate(itertools.pairwise(steps), start=1):
         if after <= before:
@@ -107,7 +106,7 @@ def manual_steps(message: Message, path: str) -> Iterator[str]:
 
 
 def cosine(message: Message, path: str) -> Iterator[str]:
-    """The warm-up and the hold lie within the schedule."""
+    """CosineDecayLearningRate: warm-up and hold must end before the schedule does."""
     if message.warmup_steps and message.warmup_learning_rate > message.learning_rate_base:
         yield (
             f"{path}.warmup_learning_rate ({message.warmup_learning_rate:g}) must not exceed learning_rate_base"

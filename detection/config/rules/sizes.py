@@ -1,5 +1,7 @@
-"""How large several fields of a config may make things together: pixels of an image and of a batch, anchors, weights of
-the layers whose width the config decides. What single fields may be is in the table."""
+"""Limits on sizes that result from several fields: pixels of images and batches, numbers of anchors and weights.
+
+Limits on single fields are in the table of fields.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,13 @@ from detection.config import fields
 from detection.config.fields import extractors
 from detection.config.fields.limits import BATCH, MAX_ANCHORS, MAX_BATCH, MAX_IMAGE, MAX_LAYER, MAX_WEIGHTS
 
-TYPICAL_DEPTH = 1024  # channels of the maps that heads stand on
-_CENTER_STRIDE = 4  # of the maps of CenterNet
-_FIRST_STRIDE = 8  # pixels; of the finest map that any extractor offers
+TYPICAL_DEPTH = 1024  # channels of the feature maps below heads
+_CENTER_STRIDE = 4  # stride of CenterNet's maps
+_FIRST_STRIDE = 8  # stride in pixels of the finest map of any extractor
 
 
 def ssd(message: Message, path: str) -> Iterator[str]:
-    """Anchors, and weights of the box predictors."""
+    """Ssd: number of anchors, and weights of the box predictors."""
     faults = list(
         _anchors(
             message.anchor_generator, f"{path}.anchor_generator", _pixels(message.image_resizer), message.image_resizer
@@ -41,7 +43,7 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     numbers = sum(maps) * (max(message.num_classes, 0) + 1 + 4) * kernel * depth
     if numbers > MAX_WEIGHTS or max(maps, default=0) * numbers > MAX_LAYER * sum(maps):
         yield (
-            f"{path}.num_classes ({message.num_classes}) with {sum(maps)} anchors a cell and box_predictor's"
+            f"{path}.num_classes ({message.num_classes}) with {sum(maps)} anchors per cell and box_predictor's"
             f" kernel_size ({predictor.kernel_size}) makes predictors of about {numbers:,} weights, more than"
             f" {MAX_WEIGHTS:,}, or {MAX_LAYER:,} on one map; lower one of them"
         )
@@ -58,7 +60,7 @@ def ssd(message: Message, path: str) -> Iterator[str]:
 
 
 def _bifpn(extractor: Message, path: str) -> Iterator[str]:
-    """Weights of a bidirectional pyramid: a pointwise kernel for every level, down and up, in every iteration."""
+    """Weights of a bidirectional pyramid: two pointwise kernels per level and iteration."""
     pyramid = extractor.bifpn
     low, high = pyramid.min_level, min(pyramid.max_level, _most("BidirectionalFeaturePyramidNetworks", "max_level"))
     numbers = 2 * max(high - low, 0) * pyramid.num_iterations * pyramid.num_filters**2
@@ -70,7 +72,7 @@ def _bifpn(extractor: Message, path: str) -> Iterator[str]:
 
 
 def _weight_shared(message: Message, path: str) -> Iterator[str]:
-    """Weights of one predictor for all maps: its towers, and its last layers."""
+    """Weights of a predictor that all maps share: its towers and its last layers."""
     predictor = message.box_predictor.weight_shared_convolutional_box_predictor
     anchors = max(_per_cell(message.anchor_generator), default=0)
     extractor = message.feature_extractor
@@ -80,7 +82,7 @@ def _weight_shared(message: Message, path: str) -> Iterator[str]:
     towers = 2 * predictor.num_layers_before_predictor * kernel * depth**2
     if last > MAX_LAYER or last + towers > MAX_WEIGHTS:
         yield (
-            f"{path}.num_classes ({message.num_classes}) with {anchors} anchors a cell and box_predictor's depth"
+            f"{path}.num_classes ({message.num_classes}) with {anchors} anchors per cell and box_predictor's depth"
             f" ({depth}), kernel_size ({predictor.kernel_size}) and num_layers_before_predictor"
             f" ({predictor.num_layers_before_predictor}) makes a predictor of about {last + towers:,} weights, more"
             f" than {MAX_WEIGHTS:,}, or {MAX_LAYER:,} in its last layers; lower one of them"
@@ -88,7 +90,7 @@ def _weight_shared(message: Message, path: str) -> Iterator[str]:
 
 
 def two_stage(message: Message, path: str) -> Iterator[str]:
-    """Anchors, and weights of both stages' predictors."""
+    """FasterRcnn: number of anchors, and weights of both stages' predictors."""
     faults = []
     if not path.endswith("fast_rcnn"):
         anchors = f"{path}.first_stage_anchor_generator"
@@ -125,7 +127,7 @@ def two_stage(message: Message, path: str) -> Iterator[str]:
 
 
 def center_net(message: Message, path: str) -> Iterator[str]:
-    """Heat maps of all classes, and weights of the heads."""
+    """CenterNet: size of the heat maps, and weights of the heads."""
     classes, pixels = max(message.num_classes, 0), _pixels(message.image_resizer)
     numbers = (pixels or 0) // _CENTER_STRIDE**2 * classes
     if pixels is not None and pixels <= MAX_IMAGE and numbers > MAX_WEIGHTS:
@@ -152,7 +154,7 @@ def center_net(message: Message, path: str) -> Iterator[str]:
 
 
 def _region_layers(message: Message, path: str) -> Iterator[str]:
-    """Weights of the fully connected layer on crops that a pyramid's second stage begins with."""
+    """Weights of the fully connected layer on crops, with which a pyramid's second stage begins."""
     network = extractors.TWO_STAGE.get(message.feature_extractor.type)
     crop, kernel, stride = message.initial_crop_size, message.maxpool_kernel_size, message.maxpool_stride
     if network is None or not network.pyramid or min(crop, kernel, stride) < 1 or kernel > crop:
@@ -168,8 +170,10 @@ def _region_layers(message: Message, path: str) -> Iterator[str]:
 
 
 def _anchors(generator: Message, path: str, pixels: int | None, resizer: Message) -> Iterator[str]:
-    """On the number of anchors of an image: cells of the maps times anchors a cell. `pixels` None: the size of images
-    is theirs."""
+    """Limits the number of anchors per image: cells of the maps times anchors per cell.
+
+    `pixels` is None if images keep their size.
+    """
     kind, maps = generator.WhichOneof("anchor_generator_oneof"), _per_cell(generator)
     if kind is None or not maps:
         return
@@ -196,7 +200,7 @@ def _anchors(generator: Message, path: str, pixels: int | None, resizer: Message
 
 
 def _per_cell(generator: Message) -> list[int]:
-    """Anchors a cell, of each map; counted, not made."""
+    """Number of anchors per cell of each map, computed without making them."""
     kind = generator.WhichOneof("anchor_generator_oneof")
     if kind == "ssd_anchor_generator":
         ssd = generator.ssd_anchor_generator
@@ -215,14 +219,12 @@ def _per_cell(generator: Message) -> list[int]:
 
 
 def _pixels(resizer: Message) -> int | None:
-    """Of the largest image that a resizer makes of an image of the usual proportions; None where it leaves that to the
-    image."""
+    """Number of pixels of the largest image that a resizer makes; None if images keep their size."""
     fixed, kept = resizer.fixed_shape_resizer, resizer.keep_aspect_ratio_resizer
     if resizer.HasField("fixed_shape_resizer"):
         return max(fixed.height, 0) * max(fixed.width, 0)
     if resizer.HasField("keep_aspect_ratio_resizer"):
-        # A short side of min_dimension with a long one of max_dimension; people write 100,000 for no bound on the
-        # latter.
+        # The short side is min_dimension and the long side max_dimension, for which 100,000 is usual as "no bound".
         return max(kept.max_dimension, 0) * max(
             kept.max_dimension if kept.pad_to_max_dimension else kept.min_dimension, 0
         )
@@ -239,7 +241,7 @@ def _pixels(resizer: Message) -> int | None:
 
 
 def resizer(message: Message, path: str) -> Iterator[str]:
-    """Pixels of an image."""
+    """ImageResizer: pixels of an image."""
     pixels = _pixels(message)
     kind = message.WhichOneof("image_resizer_oneof")
     if pixels is None or pixels <= MAX_IMAGE:
@@ -262,7 +264,7 @@ def resizer(message: Message, path: str) -> Iterator[str]:
 
 
 def _pad_sizes(message: Message, path: str, *pairs: tuple[str, str]) -> Iterator[str]:
-    """On images that an augmentation makes."""
+    """Limits the size of images that an augmentation makes."""
     for height, width in pairs:
         pixels = max(getattr(message, height), 0) * max(getattr(message, width), 0)
         if pixels > MAX_IMAGE:
@@ -273,7 +275,7 @@ def _pad_sizes(message: Message, path: str, *pairs: tuple[str, str]) -> Iterator
 
 
 def batches(message: Message, path: str) -> Iterator[str]:
-    """On the pixels of a batch, which depend on the model's resizer."""
+    """Limits the pixels of a batch, which depend on the model's resizer."""
     kind = message.model.WhichOneof("model")
     chosen = getattr(message.model, kind) if kind else None
     if chosen is None or "image_resizer" not in chosen.DESCRIPTOR.fields_by_name:
@@ -292,7 +294,7 @@ def batches(message: Message, path: str) -> Iterator[str]:
 
 
 def canvas(*pairs: tuple[str, str]) -> Callable[[Message, str], Iterator[str]]:
-    """A rule on (height, width) fields of a step of augmentation."""
+    """A rule on pairs of height and width fields of an augmentation step."""
     return lambda message, path: _pad_sizes(message, path, *pairs)
 
 

@@ -10,11 +10,11 @@ from detection import registry
 from detection.config.fields import extractors
 from detection.config.rules import anchors, images
 
-MOST_MAPS = 20  # beyond, a row of the table refuses feature_extractor.num_layers by itself
+MOST_MAPS = 20  # larger values of feature_extractor.num_layers are rejected by the table
 
 
 def ssd(message: Message, path: str) -> Iterator[str]:
-    """Ssd: its parts fit each other."""
+    """Ssd: checks that its parts fit each other."""
     yield from _maps(message, path)
     yield from _background(message, path)
     code_size = 3 if message.box_coder.HasField("square_box_coder") else 4
@@ -34,15 +34,20 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     yield from images.too_small(message.image_resizer, f"{path}.image_resizer", type_, smallest)
     if type_ in extractors.SSD and extractors.SSD[type_].image:
         yield from _only_size(message, path, extractors.SSD[type_].image)
-    if message.use_confidences_as_targets and not message.add_background_class:
-        yield (f"{path}.use_confidences_as_targets does not go with add_background_class: false; remove one of the two")
+    if message.use_confidences_as_targets and not (message.add_background_class or message.explicit_background_class):
+        yield (
+            f"{path}.use_confidences_as_targets cannot be combined with add_background_class: false; remove one"
+            f" of the two"
+        )
     yield from _base_network(message.feature_extractor, f"{path}.feature_extractor")
 
 
 def _maps(message: Message, path: str) -> Iterator[str]:
-    """Every feature map needs its anchors, and the network must have that many maps."""
+    """The network must have enough feature maps, and every map needs anchors."""
     extractor = message.feature_extractor
     network = extractors.SSD.get(extractor.type)
+    if network is None and registry.ssd_extractor.find(extractor.type) is None:
+        return  # What goes with it is not known; that there is no such type is reported elsewhere.
     for field, kind in (("fpn", "feature"), ("bifpn", "bidirectional feature")):
         if extractor.HasField(field) and (network is None or network.pyramid != field):
             yield (
@@ -52,8 +57,6 @@ def _maps(message: Message, path: str) -> Iterator[str]:
     for field in network.refuses if network is not None else ():
         if getattr(extractor, field):
             yield f"{path}.feature_extractor.{field} is not for {extractor.type}; remove it"
-    if network is None and registry.ssd_extractor.find(extractor.type) is None:
-        return  # Nobody knows how many maps it makes; that there is no such type is said elsewhere.
     if network is not None and network.pyramid:
         yield from _levels(message, path, network)
         return
@@ -80,7 +83,7 @@ def _maps(message: Message, path: str) -> Iterator[str]:
 
 
 def _levels(message: Message, path: str, network: extractors.SsdNetwork) -> Iterator[str]:
-    """The maps of a pyramid, and their anchors, are those of its levels."""
+    """A pyramid's maps and anchors must have the same levels."""
     extractor, generator = message.feature_extractor, message.anchor_generator
     pyramid, multiscale = getattr(extractor, network.pyramid), generator.multiscale_anchor_generator
     low, high = pyramid.min_level, pyramid.max_level
@@ -105,7 +108,7 @@ def _levels(message: Message, path: str, network: extractors.SsdNetwork) -> Iter
 
 
 def _only_size(message: Message, path: str, side: int) -> Iterator[str]:
-    """The network is made for images of one size, with nothing added to them."""
+    """The network accepts images of one size only, without padding."""
     extractor, fixed = message.feature_extractor, message.image_resizer.fixed_shape_resizer
     needed = f"{extractor.type} takes images of {side} x {side} only"
     if message.image_resizer.HasField("fixed_shape_resizer") and (fixed.height, fixed.width) == (side, side):
@@ -116,19 +119,27 @@ def _only_size(message: Message, path: str, side: int) -> Iterator[str]:
 
 
 def _background(message: Message, path: str) -> Iterator[str]:
-    """Without a column of its own the background is what has no score, so every class is a question by itself."""
-    if message.add_background_class:
+    """Without a background column the losses must treat classes independently."""
+    if message.explicit_background_class:
+        if message.add_background_class:
+            yield (
+                f"{path}.explicit_background_class is true: num_classes includes the background already; set"
+                " add_background_class: false"
+            )
+        if message.num_classes == 1:
+            yield f"{path}.num_classes (1) leaves no class besides the background of explicit_background_class; set 2"
+    if message.add_background_class or message.explicit_background_class:
         return
     asked = f"{path}.add_background_class is false"
     if not message.encode_background_as_zeros:
-        yield f"{asked}: the background has no column to be 1 in; set encode_background_as_zeros: true"
+        yield f"{asked}: the background has no column; set encode_background_as_zeros: true"
     loss = message.loss.classification_loss.WhichOneof("classification_loss")
     if loss in ("weighted_softmax", "weighted_logits_softmax"):
         yield f"{asked}: {loss} needs a column for the background; use weighted_sigmoid_focal or weighted_sigmoid"
 
 
 def without_effect(message: Message, path: str) -> Iterator[str]:
-    """SsdFeatureExtractor: what is set and changes nothing: not a fault, but maybe another model than is meant."""
+    """SsdFeatureExtractor: warns of fields that are set but have no effect."""
     network = extractors.SSD.get(message.type)
     for field in network.ignores if network is not None else ():
         if getattr(message, field):
@@ -136,16 +147,17 @@ def without_effect(message: Message, path: str) -> Iterator[str]:
 
 
 def weight_shared(message: Message, path: str) -> Iterator[str]:
-    """WeightSharedConvolutionalBoxPredictor: its convolutions have a depth."""
+    """WeightSharedConvolutionalBoxPredictor: convolutions need a depth."""
     if message.num_layers_before_predictor and not message.depth:
         yield f"{path}.depth is not set; the convolutions before the predictor need it, for example depth: 256"
 
 
 def _base_network(message: Message, path: str) -> Iterator[str]:
-    """Without the field these two would be built by tf-slim's own hyperparameters (no gamma, ReLU).
+    """Base networks to which the TF Object Detection API always applies conv_hyperparams need the field that says so.
 
-    No checkpoint of a detector was trained so: the API refuses such a config today, and in its first releases, whose
-    configs lack the field, it applied conv_hyperparams to the network all the same.
+    Without it they would be built with tf-slim's own hyperparameters (no gamma, ReLU), with which no detection
+    checkpoint was trained: the API rejects such a config today, and its first releases, whose configs lack the field,
+    applied conv_hyperparams anyway.
     """
     network = extractors.SSD.get(message.type)
     field = "override_base_feature_extractor_hyperparams"

@@ -13,7 +13,7 @@ LEVELS_WITHOUT_FPN = (2, 6)  # as in the TF Object Detection API, whose schema h
 
 
 def two_stage(message: Message, path: str) -> Iterator[str]:
-    """FasterRcnn, as any of the three detectors: its parts fit each other."""
+    """FasterRcnn, as any of the three detectors: checks that its parts fit each other."""
     given = path.endswith("fast_rcnn")
     yield from images.too_small(message.image_resizer, f"{path}.image_resizer")
     if not given:
@@ -28,6 +28,7 @@ def two_stage(message: Message, path: str) -> Iterator[str]:
     if message.second_stage_background_iou >= message.second_stage_matched_iou:
         low, high = message.second_stage_background_iou, message.second_stage_matched_iou
         yield f"{path}.second_stage_background_iou ({low:g}) must be below second_stage_matched_iou ({high:g})"
+    yield from _box_features(message, path)
     if message.number_of_stages == 1 and not given:
         return
     predictor = message.second_stage_box_predictor
@@ -46,9 +47,21 @@ def two_stage(message: Message, path: str) -> Iterator[str]:
         yield from _crops(message, path)
 
 
+def _box_features(message: Message, path: str) -> Iterator[str]:
+    """Features of detections are those of a second stage that crops."""
+    stages = message.number_of_stages == 1 and not path.endswith("fast_rcnn")
+    for field in ("output_final_box_features", "output_final_box_rpn_features"):
+        if getattr(message, field) and stages:
+            yield f"{path}.{field} is of the second stage, and number_of_stages is 1; remove it"
+        elif getattr(message, field) and message.second_stage_box_predictor.HasField("rfcn_box_predictor"):
+            yield (
+                f"{path}.{field} is of crops, and rfcn_box_predictor makes none; use mask_rcnn_box_predictor, or remove"
+                " it"
+            )
+
+
 def _proposals(message: Message, path: str) -> Iterator[str]:
-    """Of the region proposal network: one map, with anchors on its cells, or those of a pyramid, with anchors of their
-    levels."""
+    """Region proposal network: one map with anchors on its cells, or a pyramid with anchors of the same levels."""
     for field in ("first_stage_anchor_generator", "first_stage_box_predictor_conv_hyperparams"):
         if not message.HasField(field):
             yield f"{path}.{field} is not set; regions are proposed with it"
@@ -68,7 +81,7 @@ def _proposals(message: Message, path: str) -> Iterator[str]:
 
 
 def _levels(message: Message, path: str) -> Iterator[str]:
-    """The anchors of a pyramid are those of its levels."""
+    """A pyramid and its anchors must have the same levels."""
     low, high = pyramid_levels(message.feature_extractor)
     generator = message.first_stage_anchor_generator
     kind, multiscale = generator.WhichOneof("anchor_generator_oneof"), generator.multiscale_anchor_generator
@@ -92,7 +105,7 @@ def pyramid_levels(extractor: Message) -> tuple[int, int]:
 
 
 def _pyramid(message: Message, path: str) -> Iterator[str]:
-    """What a type with a pyramid needs, and what does not go with it."""
+    """Fields that a feature extractor with a pyramid needs, and fields that it does not support."""
     extractor, type_ = message.feature_extractor, message.feature_extractor.type
     network = extractors.TWO_STAGE.get(type_)
     if network is None:
@@ -119,7 +132,7 @@ def _pyramid(message: Message, path: str) -> Iterator[str]:
 
 
 def _network(message: Message, path: str) -> Iterator[str]:
-    """Whether the network has a map of the stride that is asked for, and what it is made by."""
+    """Whether the network has a map of the requested stride, and which hyperparameters apply to it."""
     stride, network = message.first_stage_features_stride, extractors.TWO_STAGE.get(message.type)
     if network is not None and stride > 0 and stride not in network.strides:
         yield (
@@ -134,7 +147,7 @@ def _network(message: Message, path: str) -> Iterator[str]:
 
 
 def _crops(message: Message, path: str) -> Iterator[str]:
-    """What is cut out of the map for a region, and whether the network takes crops of that size."""
+    """Crops of regions, and whether the network accepts crops of that size."""
     crop, kernel, stride = message.initial_crop_size, message.maxpool_kernel_size, message.maxpool_stride
     for field in ("initial_crop_size", "maxpool_kernel_size", "maxpool_stride"):
         if not getattr(message, field):
@@ -158,7 +171,7 @@ def _crops(message: Message, path: str) -> Iterator[str]:
 
 
 def rfcn(message: Message, path: str) -> Iterator[str]:
-    """RfcnBoxPredictor: crops of whole bins."""
+    """RfcnBoxPredictor: crops must consist of whole bins."""
     for side in ("height", "width"):
         crop, bins = getattr(message, f"crop_{side}"), getattr(message, f"num_spatial_bins_{side}")
         if bins > 0 and crop % bins:
@@ -166,20 +179,23 @@ def rfcn(message: Message, path: str) -> Iterator[str]:
 
 
 def sampled(message: Message, path: str) -> Iterator[str]:
-    """Only training draws regions from the proposals; a trained detector may be run with fewer."""
+    """Warns if more regions are sampled than proposed, which affects only training.
+
+    It is no error, as the TF Object Detection API then trains on the existing proposals, but may not be intended.
+    """
     size, most = message.second_stage_batch_size, message.first_stage_max_proposals
     given = path.endswith("fast_rcnn")
     if given or message.number_of_stages == 1 or message.HasField("hard_example_miner") or size <= most:
         return
     yield (
-        f"{path}.second_stage_batch_size ({size}) exceeds first_stage_max_proposals ({most}): there are no more to draw"
-        f" from; set second_stage_batch_size to {most} or less"
+        f"{path}.second_stage_batch_size ({size}) exceeds first_stage_max_proposals ({most}): at most {most} regions"
+        f" are learnt from, as in the TF Object Detection API, of which second_stage_balance_fraction of {size} may be"
+        f" objects; set it to {most} unless that is meant"
     )
 
 
 def hyperparams_without_effect(message: Message, path: str) -> Iterator[str]:
-    """A two-stage extractor's conv_hyperparams are read only with another field: not a fault, but maybe another model
-    than is meant."""
+    """Warns if a two-stage extractor's conv_hyperparams are ignored because another field is not set."""
     override = "override_base_feature_extractor_hyperparams"
     network = extractors.TWO_STAGE.get(message.type)
     if network is not None and network.pyramid:  # whose own layers they make
@@ -192,7 +208,10 @@ def hyperparams_without_effect(message: Message, path: str) -> Iterator[str]:
 
 
 def anchors_off_their_cells(message: Message, path: str) -> Iterator[str]:
-    """Anchors of another stride than the map's: the TF Object Detection API runs them, and few learn anything."""
+    """Warns of anchors whose stride differs from the map's.
+
+    The TF Object Detection API accepts them, but few of them match an object.
+    """
     network = extractors.TWO_STAGE.get(message.feature_extractor.type)
     if path.endswith("fast_rcnn") or network is None or network.pyramid:
         return

@@ -15,7 +15,7 @@ import json
 import math
 from pathlib import Path
 
-from detection.data.convert import encoding
+from detection.data.convert import coco_split, encoding
 from detection.data.convert.coco_images import Entries, images
 from detection.data.convert.coco_values import corners_of, is_text, number, shown, whole_number
 from detection.data.convert.encoding import REPLACED
@@ -41,8 +41,11 @@ def read(source: Source) -> AnnotatedSet:
         ConfigError: the file or folder does not exist.
         DataError: the file is not a COCO file.
     """
-    if source.roots or source.subset or source.split_file:
-        raise ConfigError("a COCO file is its own split; pass --annotation_file and --image_dir only")
+    if source.roots or source.subset:
+        raise ConfigError(
+            "a COCO file has no named splits; pass --annotation_file and --image_dir, and --split=FILE to take the"
+            " images that a file lists"
+        )
     file = Path(source.annotations)
     if not source.annotations or not file.is_file():
         raise ConfigError(f"{source.annotations or '--annotation_file'}: no such COCO file; pass --annotation_file")
@@ -52,7 +55,7 @@ def read(source: Source) -> AnnotatedSet:
     content, doubt, other = _load(file)
     if source.images_only and isinstance(content, dict):
         content = {"annotations": [], **content}
-    lists = _lists(str(file), content)
+    lists = coco_split.chosen(_lists(str(file), content), str(file), source.split_file, source.exclude_file)
     used = {whole_number(entry.get("category_id")) for entry in lists["annotations"]}
     names = _categories(str(file), lists["categories"], used)
     _refuse_corners(str(file), lists["annotations"])
@@ -109,7 +112,7 @@ def _lists(file: str, content: object) -> dict[str, list[dict]]:
             bad_index = "null, not" if isinstance(content, dict) and name in content and entries is None else "not"
             raise DataError(
                 f"{file}: {name!r} is {bad_index} a list of objects; a COCO instances file has images, annotations and "
-                f"categories{_probable_format(content)}"
+                f"categories{_probable_format(content)}{_without(name, content)}"
             )
         bad_index = next((index for index, entry in enumerate(entries) if not isinstance(entry, dict)), None)
         if bad_index is not None:
@@ -119,6 +122,12 @@ def _lists(file: str, content: object) -> dict[str, list[dict]]:
             )
         lists[name] = entries
     return lists
+
+
+def _without(name: str, content: object) -> str:
+    """How to convert images of which nothing is annotated, where only the annotations are missing."""
+    is_image_list = name == "annotations" and isinstance(content, dict) and {"images", "categories"} <= content.keys()
+    return "; for images to detect in, as of COCO's test sets, pass --images_only" if is_image_list else ""
 
 
 def _probable_format(content: object) -> str:

@@ -35,11 +35,12 @@ _LABELS = ("data_object_label_2/training/label_2", "training/label_2", "label_2"
 
 
 def read(source: Source) -> AnnotatedSet:
-    """The images of a KITTI folder, by name: a root as the data set's archives unpack, or `image_dir` and
-    `annotations`.
+    """Returns the images of a KITTI folder, by name.
+
+    The folder is a root with the layout of the data set's archives, or `image_dir` and `annotations`.
 
     Raises:
-        ConfigError: for a folder that does not exist. Faults of single lines travel with their image.
+        ConfigError: for a folder that does not exist. Faults of single lines are reported with their image.
     """
     if source.subset:
         raise ConfigError(f"--set={source.subset}: KITTI has no named splits; pass --split=FILE with an id a line")

@@ -33,6 +33,7 @@ class Source:
     annotations: str = ""  # a folder or a file
     subset: str = ""  # name of a split in that layout
     split_file: str = ""  # a file of ids, one per line
+    exclude_file: str = ""  # of COCO: a file of the ids to leave out
     image_labels: str = ""  # a file of classes of whole images
     classes: tuple[str, ...] = ()  # objects of other classes are not taken; empty for all
     numbers: tuple[int | None, int | None] = (None, None)  # of numbered images the first, and the one behind the last

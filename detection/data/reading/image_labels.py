@@ -32,8 +32,7 @@ FEATURES = {
 
 
 class Hierarchy(NamedTuple):
-    """Which classes a class is one of, and which are one of it, itself among them; bool [K, K], row and column 0-based
-    classes."""
+    """Ancestors and descendants of each class, including itself: bool [K, K], rows and columns are 0-based classes."""
 
     ancestors: np.ndarray
     descendants: np.ndarray
@@ -49,7 +48,8 @@ def hierarchy(ancestors: Related, descendants: Related, ids: Sequence[int], size
     """The hierarchy of a label map.
 
     Args:
-        ancestors, descendants: label id -> the label ids above and below it.
+        ancestors: label id -> the label ids above it.
+        descendants: label id -> the label ids below it.
         ids: those of the run's classes; others are left out.
         size: K, at least the largest of them.
     """
@@ -73,7 +73,7 @@ class ImageLabelReader(NamedTuple):
     hierarchy: Hierarchy | None = None  # None: labels count for their own class only
 
     def checked(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
-        """bool [K], the classes of which it was checked whether they are in the image."""
+        """Returns the classes whose presence in the image was verified, bool [K]."""
         labels = self.lookup(features[_TEXT], features[_LABEL])
         classes = tf.boolean_mask(labels.ids, labels.known) - 1
         labelled = self._marks(classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,14 @@ from detection.data.reading.bad_records import BadRecords
 from detection.data.reading.proposal_source import ProposalSource
 from detection.data.reading.python_data import PythonData
 from detection.types import Category
+
+
+class DifficultObjects(enum.Enum):
+    """What becomes of objects marked difficult; metrics of PASCAL VOC know them whatever training does."""
+
+    IGNORE = enum.auto()  # weight 0: neither learnt nor background
+    TRAIN = enum.auto()  # objects as any other (Girshick 2015, section 4.3)
+    LEAVE_OUT = enum.auto()  # as if they were not annotated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +37,15 @@ class InputOptions:
     ancestors: tuple[tuple[int, tuple[int, ...]], ...] = ()
     descendants: tuple[tuple[int, tuple[int, ...]], ...] = ()  # the other way round, for what is not in an image
     merge_boxes: bool = False  # in training: equal boxes of different classes are one box of several
+    # In training: columns of the scores that are learnt where records have them, K or, with the background first,
+    # K + 1; 0: boxes are of one class.
+    class_scores: int = 0
+    sequences: bool = False  # records are tf.SequenceExamples, and each of their frames an image
+    frame_index: int = -1  # of them, in training: the frame that is taken; negative: a random one
+    extra_channels: int = 0  # of images, behind red, green and blue
     open_images: bool = False  # whether group-of marks and labels of whole images are read
     drop_unknown_labels: bool = False  # as in the TF Object Detection API; otherwise such a box is an error
+    difficult: DifficultObjects = DifficultObjects.IGNORE
     max_number_of_boxes: int = 100
     proposals: ProposalSource | None = None  # None: none are read
     max_number_of_proposals: int = 0  # the best of each image

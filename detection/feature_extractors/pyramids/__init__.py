@@ -1,1 +1,1 @@
-"""Pyramids: features of several strides from any network that has maps of several strides."""
+"""Feature pyramids, each of which works on any network that has maps of several strides."""

@@ -1,16 +1,16 @@
 """Bidirectional feature pyramid network (Tan et al. 2020, "EfficientDet", section 3).
 
-    P_l    map of level l, of the network or of the iteration before; above the network P_l = pool(P_l-1)
-    T_l    on the way down:   T_l = block(P_l, up(T_l+1)),            T_top = P_top
-    P'_l   on the way up:     P'_l = block(P_l, T_l, pool(P'_l-1)),   P'_top = block(P_top, pool(P'_top-1))
+    P_l    map of level l, of the network or of the previous iteration; above the network P_l = pool(P_l-1)
+    T_l    top-down pass:     T_l = block(P_l, up(T_l+1)),            T_top = P_top
+    P'_l   bottom-up pass:    P'_l = block(P_l, T_l, pool(P'_l-1)),   P'_top = block(P_top, pool(P'_top-1))
                                                                       P'_finest = T_finest
 
     block(x_1, ...) = batch norm(separable convolution(f(combine(x_1, ...))))           f: the activation
-    combine         = sum of w_i x_i / (sum of w_i + 0.0001),  w_i = relu(a number that is learnt)    (section 3.3)
+    combine         = sum of w_i x_i / (sum of w_i + 0.0001),  w_i = relu(a learnt weight)            (section 3.3)
 
-Up repeats pixels, pool is a maximum over 3x3 with stride 2. Each use of a map of the network has its own 1x1
-convolution with batch norm, without activation. Names: `bifpn/<iteration>_<dn|up>_lvl_<level>`, iteration 0 for the
-levels above the network; in one `input_<n>`, `combine`, `post_combine`.
+up repeats pixels, pool is a max pool of 3x3 with stride 2. Each use of a map of the network has its own 1x1 convolution
+with batch norm, without activation. Names: `bifpn/<iteration>_<dn|up>_lvl_<level>`, with iteration 0 for the levels
+above the network; below each, `input_<n>`, `combine` and `post_combine`.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from detection.networks.hyperparams import Hyperparams
 from detection.networks.keras_layers import listed
 from detection.networks.layers import Conv, SeparableConv
 
-_EPSILON = 0.0001  # in the sum that weights are divided by
+_EPSILON = 0.0001  # added to the sum by which weights are divided
 
 
 class Node(NamedTuple):
-    """A map that the pyramid makes."""
+    """A map computed by the pyramid."""
 
     name: str
     level: int
-    inputs: tuple[int, ...]  # positions among all maps: those of the network, then those of the nodes in their order
+    inputs: tuple[int, ...]  # indices into all maps: those of the network, then those of the nodes, in order
 
 
 def plan(taken: range, levels: range, iterations: int) -> Iterator[Node]:
-    """The nodes in the order in which they are computed; the last ones, one a level, are the maps of the pyramid.
+    """Yields the nodes in the order in which they are computed; the last ones, one per level, are the pyramid's maps.
 
     Args:
         taken: levels of the network's maps.
-        levels: of the pyramid.
-        iterations: times down and up.
+        levels: levels of the pyramid.
+        iterations: number of top-down and bottom-up passes.
     """
     current = {level: position for position, level in enumerate(taken)}  # level -> position of its newest P
     position = len(taken)
@@ -68,12 +68,12 @@ def plan(taken: range, levels: range, iterations: int) -> Iterator[Node]:
 
 
 class Combine(keras.layers.Layer):
-    """Maps of one shape -> their weighted sum.
+    """Weighted sum of maps of one shape.
 
     Args:
-        method: fast_attention, as above; weighted_sum: the weights as they are learnt; sum: there are none; attention:
-            a softmax. That of the TF Object Detection API runs over each weight alone, so that all are 1: kept, since
-            its checkpoints were trained so.
+        method: fast_attention: as in the module docstring; weighted_sum: without normalisation of the weights; sum:
+            without weights; attention: softmax of the weights. As in the TF Object Detection API, whose checkpoints
+            were trained with it, this softmax is taken over each weight alone, so that all weights are 1.
     """
 
     def __init__(self, method: str) -> None:
@@ -81,11 +81,12 @@ class Combine(keras.layers.Layer):
         self.method, self.factors = method, None
 
     def build(self, shape: list[tuple[int | None, ...]]) -> None:
-        """One weight a map."""
+        """Creates the weights, one per map."""
         if self.method != "sum":
             self.factors = self.add_weight(name="weights", shape=(len(shape), 1), initializer="ones")
 
     def call(self, maps: list[tf.Tensor]) -> tf.Tensor:
+        """Maps float32 [B, h, w, c] each, of one shape -> their weighted sum, of the same shape."""
         if self.factors is None:
             return tf.add_n(maps)
         factors = tf.convert_to_tensor(self.factors)
@@ -98,15 +99,15 @@ class Combine(keras.layers.Layer):
 
 
 class Fused(keras.layers.Layer):
-    """A node: maps at most one level away from it, float32 [B, h, w, c] each -> float32 [B, h', w', depth].
+    """The layer of a node; its inputs are at most one level away.
 
     Args:
-        node: its name.
-        steps: levels from the node up to each input: 0, 1, or -1; that of the first is 0 where there are several.
-        raw: which inputs are maps of the network.
+        node: the node, which gives the name of the layer.
+        steps: level of each input minus level of the node: 0, 1 or -1; 0 for the first of several inputs.
+        raw: for each input, whether it is a map of the network.
         depth: channels of the pyramid.
-        hyperparams: of the convolutions.
-        method: of `Combine`.
+        hyperparams: hyperparameters of the convolutions.
+        method: see `Combine`.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class Fused(keras.layers.Layer):
         method: str,
     ) -> None:
         super().__init__(name=node.name, autocast=False)
-        # The initialiser and the penalty are those of both kernels of a separable convolution, in the Keras form too.
+        # Both kernels of a separable convolution have this initialiser and regulariser, in the Keras form too.
         linear = dataclasses.replace(hyperparams, activation=None, plain_pointwise=False)
         self.steps, self.activation = steps, hyperparams.activation
         self.projections = tuple(
@@ -130,9 +131,10 @@ class Fused(keras.layers.Layer):
         self.convolution = SeparableConv("post_combine", depth, 3, 1, linear) if several else None
 
     def build(self, shape: object) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, maps: list[tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Maps of the inputs, float32 [B, h, w, c] each -> float32 [B, h', w', depth]."""
         inputs: list[tf.Tensor] = []
         for project, step, features in zip(self.projections, self.steps, maps, strict=True):
             features = project(features, training=training)
@@ -147,15 +149,15 @@ class Fused(keras.layers.Layer):
 
 
 class Bifpn(keras.layers.Layer):
-    """Maps of the network, from fine to coarse, float32 [B, h, w, c] each -> maps of the pyramid, of `depth` channels.
+    """A bidirectional feature pyramid network.
 
     Args:
         taken: levels of the network's maps.
-        levels: of the pyramid, from the same one on.
-        iterations: times down and up.
+        levels: levels of the pyramid, which begin with the first of `taken`.
+        iterations: number of top-down and bottom-up passes.
         depth: channels of every map of the pyramid.
-        hyperparams: of every convolution; projections are linear.
-        method: of `Combine`.
+        hyperparams: hyperparameters of every convolution; projections are linear.
+        method: see `Combine`.
     """
 
     def __init__(
@@ -178,17 +180,20 @@ class Bifpn(keras.layers.Layer):
         )
 
     def build(self, shape: object) -> None:
-        """The nodes build themselves when first called, inside this layer's scope."""
+        """Does nothing: the nodes are built when first called, inside this layer's scope."""
 
     def call(self, maps: tuple[tf.Tensor, ...], training: bool = False) -> tuple[tf.Tensor, ...]:
+        """Maps of the network, float32 [B, h, w, c] each, from fine to coarse -> maps of the pyramid, likewise."""
         everything = list(maps)
         for node, layer in zip(self.plan, self.nodes, strict=True):
             everything.append(layer([everything[number] for number in node.inputs], training=training))
         return tuple(everything[-self.num_maps :])
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by their place below the extractor in an object-based checkpoint, where nodes are numbered, and
-        the activation stands before the separable convolution."""
+        """Returns the variables, keyed by their path below the extractor in an object-based checkpoint.
+
+        There, nodes are numbered, and the activation is counted before the separable convolution.
+        """
         keys: dict[str, keras.Variable] = {}
         for number, node in enumerate(self.nodes):
             parts = {
@@ -205,7 +210,7 @@ class Bifpn(keras.layers.Layer):
 
 
 def ssd(options: SsdExtractorOptions, levels: Levels, keras_form: bool = False) -> PyramidExtractor:
-    """The extractor of SSD with a bidirectional feature pyramid on the network that `levels` makes."""
+    """Returns the SSD extractor with a bidirectional feature pyramid on the network that `levels` returns."""
     options = options.as_keras() if keras_form else options
     below = levels(options)
     given = options.bifpn or below.bifpn

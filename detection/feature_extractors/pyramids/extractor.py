@@ -1,4 +1,4 @@
-"""A network and a pyramid on it, whichever the two are."""
+"""A feature extractor made of any network and any pyramid on it."""
 
 from __future__ import annotations
 
@@ -12,29 +12,28 @@ from detection.feature_extractors.ssd_maps import SsdExtractorOptions, pad_to_mu
 from detection.networks.blocks import Blocks, Chain
 from detection.networks.keras_layers import numbered
 
-WHOLE = "classification_backbone"  # the classifier in object-based checkpoints
+WHOLE = "classification_backbone"  # name of the classifier in object-based checkpoints
 
 
 class Pyramid(Protocol):
-    """A layer: maps of the network, from fine to coarse -> those of the pyramid, from fine to coarse, all of one
-    depth."""
+    """A layer: maps of the network -> maps of the pyramid, all of one depth. Both are ordered from fine to coarse."""
 
-    num_maps: int  # that it makes
+    num_maps: int  # number of maps of the pyramid
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by their place below the extractor in an object-based checkpoint."""
+        """Returns the variables, keyed by their path below the extractor in an object-based checkpoint."""
 
 
 class PyramidExtractor(keras.layers.Layer):
-    """A network and a pyramid on it; both carry the network's scope, below `FeatureExtractor`, or the pyramid its own.
+    """A network and a pyramid on it; both are in the network's scope, below `FeatureExtractor`.
 
     Args:
         levels: the network.
-        taken: its levels that the pyramid stands on, from fine to coarse.
-        pyramid: makes maps of theirs.
-        options: where the image is padded, and whether it all is as the Keras models have it.
-        name: of the part of a detector, in checkpoints.
-        own_scope: in checkpoints the pyramid stands beside the network's scope, not in it.
+        taken: levels of the network's maps that the pyramid takes, from fine to coarse.
+        pyramid: maps of the network -> maps of the pyramid.
+        options: the extractor's options in the config, of which padding and `keras_form` are used.
+        name: name of this part of the detector in checkpoints.
+        own_scope: whether the pyramid's variables in checkpoints are beside the network's scope, not in it.
     """
 
     def __init__(
@@ -48,8 +47,8 @@ class PyramidExtractor(keras.layers.Layer):
     ) -> None:
         super().__init__(name=name, autocast=False)
         self.sources = tuple(levels.endpoints[level] for level in taken)
-        # Checkpoints hold the whole network, also where the pyramid ends below its last level: run as far as its last
-        # map, or, where all of a classifier is kept, only made.
+        # Checkpoints have the whole network, also where the pyramid does not take its last levels. The network is then
+        # run up to its last map, or, where checkpoints have the whole classifier, its unread layers are only created.
         self.last = self.sources[-1] if levels.top else levels.endpoints[max(levels.endpoints)]
         names = [block.name for block in levels.network]
         end = names.index(self.last.partition("/")[0]) + 1 if levels.top else len(names)
@@ -62,7 +61,7 @@ class PyramidExtractor(keras.layers.Layer):
         self.num_maps = pyramid.num_maps
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, images: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, ...]:
         """Scaled images float32 [B, H, W, 3] -> maps float32 [B, h, w, c], from fine to coarse."""
@@ -73,13 +72,15 @@ class PyramidExtractor(keras.layers.Layer):
         return self.pyramid(tuple(outputs[name] for name in self.sources), training=training)
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by their place below the extractor in an object-based checkpoint. Layers are numbered over the
-        whole network."""
+        """Returns the variables, keyed by their path below the extractor in an object-based checkpoint.
+
+        Layers are numbered over the whole network.
+        """
         read, whole = numbered(self.network.blocks), self.whole_keys()
         keys = {f"{self.read_key if key in read else WHOLE}/{key}": variable for key, variable in whole.items()}
         pyramid = self.pyramid.parts[0] if isinstance(self.pyramid, Chain) else self.pyramid
         return keys | pyramid.object_keys()
 
     def whole_keys(self) -> dict[str, keras.Variable]:
-        """The network's variables, numbered as the layers of the classifier."""
+        """Returns the network's variables, numbered as the layers of the classifier."""
         return numbered((*self.network.blocks, *(self.unread.blocks if self.unread is not None else ())))

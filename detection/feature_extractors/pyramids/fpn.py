@@ -4,9 +4,9 @@
     P_l  map of level l of the pyramid          P_top = T_top,            P_l = smooth(T_l)
                                                 above the network: P_l = stride-2 convolution of P_l-1
 
-project is 1x1 with bias, without activation; smooth is 3x3 with batch norm and activation, upsample repeats pixels. The
-topmost map of the network is projected only, as the TF Object Detection API has it; so the coarse levels start from a
-map without activation. Names: `fpn/projection_<n>`, `fpn/smoothing_<n>`, n = 1 for the finest map.
+project is 1x1 with bias, without activation; smooth is 3x3 with batch norm and activation, upsample repeats pixels. As
+in the TF Object Detection API, the topmost map of the network is only projected, so the coarse levels start from a map
+without activation. Names: `fpn/projection_<n>`, `fpn/smoothing_<n>`, n = 1 for the finest map.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from detection.networks.layers import Conv, SeparableConv
 
 
 class Fpn(keras.layers.Layer):
-    """Maps of the network, from fine to coarse, float32 [B, h, w, c] each -> maps of the pyramid, of `depth` channels.
+    """A feature pyramid network.
 
     Args:
-        num_maps: maps of the network.
-        coarse: names of the layers above them, one a further map.
+        num_maps: number of maps of the network.
+        coarse: names of the layers above the network, one for each coarse map.
         depth: channels of every map of the pyramid.
-        hyperparams: of every convolution; projections are linear.
-        depthwise: 3x3 convolutions are depthwise separable.
-        explicit_padding: 3x3 convolutions pad by their kernel alone (`networks.layers`).
-        smoothed_down: upsample P_l+1, not T_l+1, as the Keras models of the TF Object Detection API do.
+        hyperparams: hyperparameters of every convolution; projections are linear.
+        depthwise: whether 3x3 convolutions are depthwise separable.
+        explicit_padding: whether 3x3 convolutions have EXPLICIT padding (`networks.layers`).
+        smoothed_down: whether P_l+1 is upsampled, not T_l+1, as in the Keras models of the TF Object Detection API.
     """
 
     def __init__(
@@ -62,9 +62,10 @@ class Fpn(keras.layers.Layer):
         self.num_maps = num_maps + len(coarse)
 
     def build(self, shape: object) -> None:
-        """The convolutions build themselves when first called, inside this layer's scope."""
+        """Does nothing: the convolutions are built when first called, inside this layer's scope."""
 
     def call(self, maps: tuple[tf.Tensor, ...], training: bool = False) -> tuple[tf.Tensor, ...]:
+        """Maps of the network, float32 [B, h, w, c] each, from fine to coarse -> maps of the pyramid, likewise."""
         *finer, coarsest = zip(self.projections, maps, strict=True)
         top_down = coarsest[0](coarsest[1])
         pyramid = [top_down]
@@ -79,8 +80,10 @@ class Fpn(keras.layers.Layer):
         return tuple(pyramid)
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by their place below the extractor in an object-based checkpoint. A layer for explicit padding
-        stands before a 3x3 convolution."""
+        """Returns the variables, keyed by their path below the extractor in an object-based checkpoint.
+
+        There, a layer for explicit padding comes before each 3x3 convolution.
+        """
         first = 1 if self.explicit_padding else 0
         keys = {f"_fpn_features_generator/{key}": variable for key, variable in self.generator_keys().items()}
         for number, layer in enumerate(self.coarse):
@@ -88,7 +91,10 @@ class Fpn(keras.layers.Layer):
         return keys
 
     def generator_keys(self) -> dict[str, keras.Variable]:
-        """Those of all but the levels above the network, by their place below the pyramid, the finest map last."""
+        """Returns the variables without those of the coarse levels, keyed by their path below the pyramid.
+
+        The finest map is the last one there.
+        """
         first = 1 if self.explicit_padding else 0
         top, finer = self.projections[-1], self.projections[-2::-1]
         parts = {"top_layers": listed((top,))}
@@ -101,14 +107,14 @@ class Fpn(keras.layers.Layer):
 
 
 def ssd(options: SsdExtractorOptions, levels: Levels, keras_form: bool = False) -> PyramidExtractor:
-    """The extractor of SSD with a feature pyramid on the network that `levels` makes."""
+    """Returns the SSD extractor with a feature pyramid on the network that `levels` returns."""
     options = options.as_keras() if keras_form else options
     below = levels(options)
-    return PyramidExtractor(below, *stand_on(below, options), options)
+    return PyramidExtractor(below, *build_fpn(below, options), options)
 
 
-def stand_on(below: NetworkLevels, options: SsdExtractorOptions) -> tuple[range, Fpn]:
-    """The levels of a network that a pyramid takes, and the pyramid."""
+def build_fpn(below: NetworkLevels, options: SsdExtractorOptions) -> tuple[range, Fpn]:
+    """Returns the levels of the network `below` that the pyramid takes, and the pyramid."""
     fpn = options.fpn or FpnOptions()
     taken = range(fpn.min_level, min(fpn.max_level, max(below.endpoints)) + 1)
     pyramid = Fpn(

@@ -1,7 +1,7 @@
-"""What stands below a pyramid: a network, and which of its maps has which stride.
+"""The network below a pyramid, with the strides of its maps.
 
-Level l has stride 2^l (Lin et al. 2017, "Feature Pyramid Networks"). A network offers itself by a function
-`levels(options) -> NetworkLevels` in its file; nothing else is needed to put any pyramid on it.
+Level l has stride 2^l (Lin et al. 2017, "Feature Pyramid Networks"). A network that defines a function
+`levels(options) -> NetworkLevels` can have any pyramid.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from detection.networks.depths import DepthRule
 
 @dataclasses.dataclass(frozen=True)
 class NetworkLevels:
-    """A network as pyramids take it.
+    """A network, in the form that pyramids need.
 
     Attributes:
         scope: the network's name in checkpoints.
-        network: its layers.
+        network: the layers of the network.
         endpoints: level -> the block (or `block/layer`) whose output is the last map of that stride.
-        depth: a table depth -> number of channels, for the layers that the pyramid adds.
-        scale: pixels 0 to 255 -> what the network was trained on, elementwise.
-        coarse_name, coarse_number: of the first layer above the network, in checkpoints; the next ones count on.
-        top: layers behind the network that no pyramid reads, where object-based checkpoints hold the whole classifier;
-            then the network ends at the last map that is taken, and what lies between is not read either.
-        read_key: where object-based checkpoints keep the part that is read; the rest is `classification_backbone`.
-        bifpn: the bidirectional pyramid that was published on the network.
+        depth: channels at depth multiplier 1 -> number of channels, for the layers that the pyramid adds.
+        scale: pixels 0 to 255 -> the input range that the network was trained with, elementwise.
+        coarse_name, coarse_number: name and number of the first layer above the network, in checkpoints; the following
+            layers have the following numbers.
+        top: layers behind the network that no pyramid reads, where object-based checkpoints have the whole classifier.
+            Then the network ends at the last map that the pyramid takes, and the layers between are not run either.
+        read_key: name in object-based checkpoints of the part that is run; the rest is `classification_backbone`.
+        bifpn: the bidirectional pyramid published with the network.
     """
 
     scope: str
@@ -45,7 +46,7 @@ class NetworkLevels:
     bifpn: BifpnOptions = BifpnOptions(iterations=3, depth=64)
 
     def coarse_names(self, count: int) -> tuple[str, ...]:
-        """Names of the first `count` layers above the network."""
+        """Returns the names of the first `count` layers above the network."""
         return tuple(f"{self.coarse_name}{self.coarse_number + number}" for number in range(count))
 
 

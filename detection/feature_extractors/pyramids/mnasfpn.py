@@ -1,12 +1,14 @@
-"""MnasFPN (Chen et al. 2020, "MnasFPN: Learning Latency-aware Pyramid Architecture for Object Detection on Mobile
-Devices", section 3): a pyramid that a search found for phones, four equal cells one after the other.
+"""MnasFPN (Chen et al. 2020, section 3): a pyramid found by architecture search, made of four equal cells.
 
-    block   SepConv(relu6(resize(x_1) + resize(x_2)))       over two maps of any levels
-    resize  up:   Conv1x1, then pixels repeated             (section 3.2: whichever order is cheaper)
+The paper is "MnasFPN: Learning Latency-aware Pyramid Architecture for Object Detection on Mobile Devices".
+
+    block   SepConv(relu6(resize(x_1) + resize(x_2)))       of two maps of any levels
+    resize  up:   Conv1x1, then pixels repeated             (section 3.2: the cheaper order)
             down: max pool 3x3, then Conv1x1
-    cell    five blocks; the last four are the maps of levels 3 to 6, and + the cell's input where shapes agree
+    cell    five blocks; the last four are the maps of levels 3 to 6, plus the cell's input where shapes agree
 
-C_6 is a pooled C_5 behind a 1x1 convolution. Every convolution has batch norm, none but the network's an activation.
+C_6 is C_5 after a max pool and a 1x1 convolution. All convolutions have batch norm; only those of the network have an
+activation.
 Names: `MnasFPN/C6_Conv1x1`, `MnasFPN/cell_<n>/block_<n>/input_<n>/Conv1x1`, `MnasFPN/cell_<n>/block_<n>/SepConv`.
 """
 
@@ -30,16 +32,16 @@ from detection.networks.layers import Conv, SeparableConv
 
 LEVELS = range(3, 7)
 CELLS = 4
-DEPTH = 48  # of every map, at depth multiplier 1
-LAST_OF_NETWORK = "expanded_conv_16"  # of MobileNet v2, in place of `Conv_1`
-DEPTHWISE_STDDEV = 0.536  # He's for a channel that sees 3x3 pixels, made good for the truncation
+DEPTH = 48  # channels of every map, at depth multiplier 1
+LAST_OF_NETWORK = "expanded_conv_16"  # of MobileNet v2, instead of `Conv_1`
+DEPTHWISE_STDDEV = 0.536  # He et al.'s for a channel with 9 inputs (3x3), corrected for the truncation
 NORM = BatchNormSettings(decay=0.99, epsilon=0.01, center=True, scale=True)
 
 
 class Plan(NamedTuple):
     """A block of a cell, at depth multiplier 1."""
 
-    inputs: tuple[int, int]  # positions among the maps of the cell's input and the blocks before it
+    inputs: tuple[int, int]  # indices into the maps: those of the cell's input, then those of the blocks before it
     level: int
     kernel: int
     expansion: int  # channels of the sum
@@ -55,10 +57,13 @@ CELL = (
 
 
 class HeInitializer(keras.initializers.Initializer):
-    """He's initial values; depthwise kernels [k, k, c, 1], whose channels see one channel only, have a larger
-    variance."""
+    """He et al.'s initialiser, with a larger variance for depthwise kernels [k, k, c, 1].
+
+    Each output channel of these reads one channel only.
+    """
 
     def __call__(self, shape: Sequence[int], dtype: object = None) -> tf.Tensor:
+        """Returns initial values of the given shape."""
         depthwise = shape[0] > 1 and shape[-1] == 1
         chosen = (
             keras.initializers.TruncatedNormal(stddev=DEPTHWISE_STDDEV) if depthwise else keras.initializers.HeNormal()
@@ -67,10 +72,10 @@ class HeInitializer(keras.initializers.Initializer):
 
 
 def training_defaults(penalty: float) -> Hyperparams:
-    """What network and pyramid are trained with, whatever the config says.
+    """Returns the hyperparameters that network and pyramid always have, whatever the config says.
 
     Args:
-        penalty: weight of the L2 penalty: 0.00004 of the network, 0.0001 of the pyramid.
+        penalty: weight of the L2 penalty: 0.00004 for the network, 0.0001 for the pyramid.
     """
     return Hyperparams(
         initializer=HeInitializer(),
@@ -82,14 +87,14 @@ def training_defaults(penalty: float) -> Hyperparams:
 
 
 class Block(keras.layers.Layer):
-    """Two maps -> one of `plan.level`.
+    """A block of a cell: two maps -> one of `plan.level`.
 
     Args:
-        name: of the block.
-        plan: what it does.
+        name: name of the block.
+        plan: inputs, level and size of the block.
         above: levels of its inputs minus its own.
-        depth: a table depth -> number of channels.
-        hyperparams: of its convolutions.
+        depth: channels at depth multiplier 1 -> number of channels.
+        hyperparams: hyperparameters of its convolutions.
     """
 
     def __init__(
@@ -106,10 +111,19 @@ class Block(keras.layers.Layer):
         self.convolution = SeparableConv("SepConv", depth(DEPTH), plan.kernel, 1, separable)
 
     def build(self, shape: object) -> None:
-        """The convolutions build themselves when first called, inside this layer's scope."""
+        """Does nothing: the convolutions are built when first called, inside this layer's scope."""
 
     def call(self, maps: tuple[tf.Tensor, ...], like: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """`like`: any map of the block's level."""
+        """Combines two maps.
+
+        Args:
+            maps: the inputs, float32 [B, h, w, c] each.
+            like: any map of the block's level, which gives the size of the output.
+            training: whether batch norm runs in training mode.
+
+        Returns:
+            float32 [B, h', w', depth].
+        """
         total: tf.Tensor | None = None
         for convolve, above, features in zip(self.inputs, self.above, maps, strict=True):
             if above < 0:
@@ -122,7 +136,7 @@ class Block(keras.layers.Layer):
 
 
 class Cell(keras.layers.Layer):
-    """Maps of levels 3 to 6, float32 [B, h, w, c] -> maps of the same levels."""
+    """A cell of five blocks."""
 
     def __init__(self, name: str, depth: DepthRule, hyperparams: Hyperparams) -> None:
         super().__init__(name=name, autocast=False)
@@ -133,9 +147,10 @@ class Cell(keras.layers.Layer):
         )
 
     def build(self, shape: object) -> None:
-        """The blocks build themselves when first called, inside this layer's scope."""
+        """Does nothing: the blocks are built when first called, inside this layer's scope."""
 
     def call(self, maps: tuple[tf.Tensor, ...], training: bool = False) -> tuple[tf.Tensor, ...]:
+        """Maps of levels 3 to 6, float32 [B, h, w, c] each, from fine to coarse -> maps of the same levels."""
         features = list(maps)
         for plan, block in zip(CELL, self.blocks, strict=True):
             chosen = tuple(features[each] for each in plan.inputs)
@@ -145,11 +160,11 @@ class Cell(keras.layers.Layer):
 
 
 class MnasFpn(keras.layers.Layer):
-    """Maps of levels 3 to 5 of the network, float32 [B, h, w, c] -> maps of levels 3 to 6, of one depth.
+    """MnasFPN: maps of levels 3 to 5 of the network -> maps of levels 3 to 6, of one depth.
 
     Args:
-        depth: a table depth -> number of channels.
-        hyperparams: of every convolution, which has no activation.
+        depth: channels at depth multiplier 1 -> number of channels.
+        hyperparams: hyperparameters of every convolution, except for the activation: there is none.
     """
 
     def __init__(self, depth: DepthRule, hyperparams: Hyperparams) -> None:
@@ -160,9 +175,10 @@ class MnasFpn(keras.layers.Layer):
         self.num_maps = len(LEVELS)
 
     def build(self, shape: object) -> None:
-        """The parts build themselves when first called, inside this layer's scope."""
+        """Does nothing: the parts are built when first called, inside this layer's scope."""
 
     def call(self, maps: tuple[tf.Tensor, ...], training: bool = False) -> tuple[tf.Tensor, ...]:
+        """Maps of levels 3 to 5, float32 [B, h, w, c] each, from fine to coarse -> maps of levels 3 to 6."""
         pooled = tf.nn.max_pool2d(maps[-1], 3, 2, "SAME")
         pyramid = (*maps, self.coarse(pooled, training=training))
         for cell in self.cells:
@@ -170,13 +186,15 @@ class MnasFpn(keras.layers.Layer):
         return pyramid
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """Object-based checkpoints of the TF Object Detection API hold no such pyramid."""
+        """Returns an empty dict: no object-based checkpoint of the TF Object Detection API has this pyramid."""
         return {}
 
 
 def ssd(options: SsdExtractorOptions, levels: Levels) -> PyramidExtractor:
-    """The extractor of SSD with MnasFPN on MobileNet v2, which `levels` makes. Both are always made as published:
-    `options` decide on depths, and on batch norm that is frozen."""
+    """Returns the SSD extractor with MnasFPN on MobileNet v2, which `levels` returns.
+
+    Both have the published hyperparameters; of `options`, only depths and `freeze_batch_norm` matter.
+    """
     below = levels(
         dataclasses.replace(options, hyperparams=training_defaults(0.00004), override_base=True, depthwise=False)
     )
@@ -191,5 +209,5 @@ def ssd(options: SsdExtractorOptions, levels: Levels) -> PyramidExtractor:
 
 
 def _of_depth(depth: DepthRule, given: int) -> DepthRule:
-    """The same rule, with another depth for the maps than the published one."""
+    """Returns the rule `depth`, with `given` instead of the published depth of the maps."""
     return lambda table: depth(given if table == DEPTH else table)

@@ -1,9 +1,12 @@
-"""Pooling pyramid (Jin et al. 2018, "Pooling Pyramid Network for Object Detection", section 3): one map of the network,
-halved again and again by max pools, so that one box predictor sees one kind of features at every scale.
+"""Pooling pyramid (Jin et al. 2018, "Pooling Pyramid Network for Object Detection", section 3).
+
+One map of the network, halved repeatedly by max pools, so that a shared box predictor gets the same kind of features at
+every scale.
 
     P_1 = C_4, or a 1x1 convolution of it          P_n+1 = max pool 2x2 of stride 2 of P_n
 
-The convolution's name is `Base_Conv2d_1x1_<depth>`. The network above stride 16 is not read; checkpoints hold it.
+The convolution's name is `Base_Conv2d_1x1_<depth>`. Layers of the network above stride 16 are not used, but are in
+checkpoints.
 """
 
 from __future__ import annotations
@@ -21,11 +24,11 @@ from detection.networks.layers import Conv
 
 LEVEL = 4  # stride 16
 MOST_MAPS = 6
-EXPANSION = 4  # of ResNet's bottlenecks
+EXPANSION = 4  # of the bottlenecks of ResNet
 
 
 class Ppn(keras.layers.Layer):
-    """One map, float32 [B, h, w, c] -> `num_maps` of them, from fine to coarse, the first of which it is itself."""
+    """A pooling pyramid of `num_maps` maps."""
 
     def __init__(self, num_maps: int) -> None:
         super().__init__(name="ppn", autocast=False)
@@ -33,24 +36,25 @@ class Ppn(keras.layers.Layer):
         self.pools = tuple(MaxPool(f"MaxPool2d_{number}_2x2", 2, 2) for number in range(num_maps - 1))
 
     def call(self, maps: tuple[tf.Tensor, ...], training: bool = False) -> tuple[tf.Tensor, ...]:
+        """One map float32 [B, h, w, c], in a tuple -> `num_maps` maps, from fine to coarse; the first is the input."""
         pyramid = list(maps)
         for pool in self.pools:
             pyramid.append(pool(pyramid[-1]))
         return tuple(pyramid)
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """It has no variables."""
+        """Returns an empty dict: there are no variables."""
         return {}
 
 
 def ssd(options: SsdExtractorOptions, levels: Levels, base_depth: int = 0) -> PyramidExtractor:
-    """The extractor of SSD with a pooling pyramid on the network that `levels` makes.
+    """Returns the SSD extractor with a pooling pyramid on the network that `levels` returns.
 
     Args:
-        options: of the config.
-        levels: makes the network.
-        base_depth: channels of the convolution in front of the pools, at depth multiplier 1: as many as the map has,
-            which is that of a ResNet; 0: there is none.
+        options: the extractor's options in the config.
+        levels: returns the network.
+        base_depth: channels of the convolution in front of the pools, at depth multiplier 1, for a ResNet, whose map
+            has as many; 0: there is no such convolution.
     """
     below = levels(options)
     cut = [block.name for block in below.network].index(below.endpoints[LEVEL]) + 1

@@ -1,5 +1,6 @@
-"""Two stages over a feature pyramid (Lin et al. 2017, "Feature Pyramid Networks", section 4.2): regions are proposed on
-every map and cut from that of their level; the second stage is two fully connected layers.
+"""Two-stage extractors with a feature pyramid (Lin et al. 2017, "Feature Pyramid Networks", section 4.2).
+
+Regions are proposed on every map and cropped from the map of their level; the tail is two fully connected layers:
 
     crop [N, s, s, c] -> fc1, activation -> batch norm -> fc2, activation -> [N, 1, 1, 1024]
 """
@@ -11,24 +12,26 @@ import tensorflow as tf
 
 from detection.feature_extractors import two_stage as two_stage_parts
 from detection.feature_extractors.pyramids.extractor import PyramidExtractor
-from detection.feature_extractors.pyramids.fpn import stand_on
+from detection.feature_extractors.pyramids.fpn import build_fpn
 from detection.feature_extractors.pyramids.levels import Levels
 from detection.feature_extractors.ssd_maps import FpnOptions, SsdExtractorOptions
 from detection.networks.dense import CropDense
 from detection.networks.hyperparams import Hyperparams
 from detection.networks.keras_layers import numbered
 
-LEVELS_WITHOUT_FPN = FpnOptions(min_level=2, max_level=6)  # of a config that has no `fpn`, as in the reference
-PAD_TO_MULTIPLE = 32  # pixels, in the reference whatever the config says
-DEPTH = 1024  # of both layers of the tail
+LEVELS_WITHOUT_FPN = FpnOptions(min_level=2, max_level=6)  # default for configs without `fpn`, as in the reference
+PAD_TO_MULTIPLE = 32  # pixels; fixed, as in the reference
+DEPTH = 1024  # channels of both layers of the tail
 
 
 class FpnBody(PyramidExtractor):
     """A network with a pyramid as the first part of a two-stage detector: scaled images -> a tuple of maps."""
 
     def object_keys(self) -> dict[str, keras.Variable]:
-        """The variables by their place below this part of a detector in an object-based checkpoint: a functional model
-        of the network, the pyramid, and the layers above it."""
+        """Returns the variables, keyed by their path below this part of the detector in an object-based checkpoint.
+
+        There, it is a functional model of the network, the pyramid, and the layers above it.
+        """
         pyramid = self.pyramid.parts[0]
         parts = {
             "layer_with_weights-0": self.whole_keys(),
@@ -41,8 +44,10 @@ class FpnBody(PyramidExtractor):
 def two_stage(
     options: two_stage_parts.TwoStageExtractorOptions, levels: Levels, keras_form: bool = False
 ) -> two_stage_parts.TwoStageExtractor:
-    """Body and tail of a pyramid on the network that `levels` makes. `options.stride` does not matter: regions come
-    from maps of several strides."""
+    """Returns the two-stage extractor with a feature pyramid on the network that `levels` returns.
+
+    `options.stride` has no effect: regions come from maps of several strides.
+    """
     two_stage_parts.check_stride(options, "a pyramid", (8, 16))
     assert options.added_hyperparams is not None
     own = SsdExtractorOptions(
@@ -59,7 +64,7 @@ def two_stage(
     layers = Hyperparams(keras.initializers.GlorotUniform(), activation=tf.nn.relu)
     depth, norm = below.depth(DEPTH), own.hyperparams.batch_norm
     return two_stage_parts.TwoStageExtractor(
-        body=FpnBody(below, *stand_on(below, own), own, name=two_stage_parts.FIRST),
+        body=FpnBody(below, *build_fpn(below, own), own, name=two_stage_parts.FIRST),
         tail=two_stage_parts.Stage(
             two_stage_parts.SECOND,
             below.scope,

@@ -1,4 +1,4 @@
-"""A coarse map at the size of a finer one."""
+"""Upsampling a coarse map to the size of a finer one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from detection.networks.blocks import doubled
 
 
 def upsampled(coarse: tf.Tensor, fine: tf.Tensor) -> tf.Tensor:
-    """Every pixel of `coarse`, float32 [B, h, w, c], four times, cut to the height and width of `fine`."""
-    repeated, wanted = doubled(coarse), tf.shape(fine)
+    """Doubles `coarse`, float32 [B, h, w, c], by repeating pixels, and crops it to the height and width of `fine`."""
+    repeated, shape = doubled(coarse), tf.shape(fine)
     same = fine.shape[1] is not None and tuple(repeated.shape[1:3]) == tuple(fine.shape[1:3])
-    return repeated if same else repeated[:, : wanted[1], : wanted[2]]
+    return repeated if same else repeated[:, : shape[1], : shape[2]]

@@ -1,1 +1,1 @@
-"""What stands below `object_detection.builders` in the TF Object Detection API."""
+"""Replacement for `object_detection.builders` of the TF Object Detection API."""

@@ -1,4 +1,4 @@
-"""Objects with attributes from keys: what `tf.train.Checkpoint` walks."""
+"""Builds nested objects from keys, which `tf.train.Checkpoint` traverses by attribute."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from detection.checkpoints.object_files import unescaped
 
 
 def by_attribute(variables: Mapping[str, tf.Variable]) -> dict[str, tf.Module | tf.Variable]:
-    """{"a/b/c": variable} -> {"a": an object whose attribute b has the attribute c}."""
+    """Converts {"a/b/c": variable} to {"a": an object whose attribute b has the attribute c}."""
     parts: dict[str, tf.Module | tf.Variable] = {}
     for key, variable in variables.items():
         *path, last = map(unescaped, key.split("/"))

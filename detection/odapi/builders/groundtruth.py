@@ -1,4 +1,4 @@
-"""Groundtruth as lists of tensors, one an image -> the padded structure that detectors take."""
+"""Converts groundtruth from lists with one tensor per image to the padded structure that detectors take."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from detection.types import Groundtruth
 
 
 class Given(NamedTuple):
-    """What `provide_groundtruth` was called with; see there."""
+    """The arguments of `DetectionModel.provide_groundtruth`."""
 
     boxes: list[tf.Tensor]
     classes: list[tf.Tensor]
@@ -18,7 +18,7 @@ class Given(NamedTuple):
     is_crowd: list[tf.Tensor] | None
 
     def padded(self, images: tf.Tensor) -> Groundtruth:
-        """For preprocessed images float32 [B, H, W, 3]."""
+        """Returns padded groundtruth for preprocessed images, float32 [B, H, W, 3]."""
         counts = tf.stack([tf.shape(boxes)[0] for boxes in self.boxes])
         most = tf.reduce_max(counts)
         weights = self.weights or [tf.ones(tf.shape(boxes)[:1]) for boxes in self.boxes]
@@ -38,5 +38,5 @@ class Given(NamedTuple):
 
 
 def _stacked(rows: list[tf.Tensor], most: tf.Tensor) -> tf.Tensor:
-    """Tensors [n, ...] -> [B, most, ...], zeros behind each."""
+    """Stacks tensors [n, ...] to [B, most, ...], padded with zeros."""
     return tf.stack([tf.pad(each, [[0, most - tf.shape(each)[0]], *[[0, 0]] * (each.shape.rank - 1)]) for each in rows])

@@ -1,9 +1,9 @@
-"""The names by which tutorials pick the variables that they fine-tune.
+"""Renames variables so that tutorials can select those to fine-tune by name.
 
     prefixes_to_train = ["WeightSharedConvolutionalBoxPredictor/WeightSharedConvolutionalBoxHead", ...]
     to_fine_tune = [v for v in model.trainable_variables if any(v.name.startswith(p) for p in prefixes_to_train)]
 
-The heads are called as in the TF Object Detection API, all others by their names here.
+Variables of heads get the names of the TF Object Detection API; all others keep their names.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HEADS = (
 
 
 def original(key: str) -> str | None:
-    """The name of the variable with a key in object-based checkpoints; None where it is not one of a head."""
+    """Returns the name of a head's variable, given its key in object-based checkpoints; None for other variables."""
     path, _, variable = key.removeprefix("model/_box_predictor/").rpartition("/")
     for pattern, name in _HEADS:
         if match := re.fullmatch(pattern, path):
@@ -43,7 +43,7 @@ def original(key: str) -> str | None:
 
 
 def renamed(detector: Detector) -> Detector:
-    """The detector itself, its variables called so, with `:0` behind each name."""
+    """Renames the variables of a detector, with the suffix `:0`, and returns the detector."""
     keys = {id(variable): key for key, variable in detector.object_keys().items()}
     for variable in detector.variables:
         name = original(keys.get(id(variable), "")) or variable.path

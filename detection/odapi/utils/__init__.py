@@ -1,1 +1,1 @@
-"""What stands below `object_detection.utils` in the TF Object Detection API."""
+"""Replacement for `object_detection.utils` of the TF Object Detection API."""

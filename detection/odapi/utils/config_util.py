@@ -1,4 +1,4 @@
-"""Pipeline configs as dicts of their parts, as `object_detection.utils.config_util` has them."""
+"""Pipeline configs as dicts of their parts, like `object_detection.utils.config_util`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detection.protos import image_resizer_pb2, model_pb2
 from detection.protos.pipeline_pb2 import TrainEvalPipelineConfig
 
 Configs = dict[str, Any]  # "model", "train_config", ...: messages; "eval_input_configs": a list of them
-# What is called otherwise in a config.
+# Names of parts that differ from their fields in a config.
 _FIELDS = {"train_input_config": "train_input_reader", "graph_rewriter_config": "graph_rewriter"}
 _PARTS = ("model", "train_config", "train_input_config", "eval_config", "eval_input_configs", "graph_rewriter_config")
 _SAME = {"train_steps": "train_config.num_steps", "eval_steps": "eval_config.num_examples"}
@@ -23,14 +23,14 @@ _SAME = {"train_steps": "train_config.num_steps", "eval_steps": "eval_config.num
 def get_configs_from_pipeline_file(
     pipeline_config_path: str | os.PathLike[str], config_override: TrainEvalPipelineConfig | str | None = None
 ) -> Configs:
-    """The parts of a config file.
+    """Reads a config file and returns its parts.
 
     Args:
         pipeline_config_path: the file.
-        config_override: merged over it; a message, or its text.
+        config_override: a message, or its text, merged into the config.
 
     Raises:
-        ConfigError: the file cannot be read. What it says is checked when something is built of it.
+        ConfigError: the file cannot be read or parsed. Values are checked when a model is built.
     """
     message = config.load(pipeline_config_path)
     if isinstance(config_override, str):
@@ -41,7 +41,7 @@ def get_configs_from_pipeline_file(
 
 
 def create_configs_from_pipeline_proto(pipeline_config: TrainEvalPipelineConfig) -> Configs:
-    """The parts of a config."""
+    """Returns the parts of a config."""
     configs: Configs = {name: getattr(pipeline_config, _FIELDS.get(name, name)) for name in _PARTS[:4]}
     configs["eval_input_configs"] = list(pipeline_config.eval_input_reader)
     if pipeline_config.eval_input_reader:
@@ -52,7 +52,7 @@ def create_configs_from_pipeline_proto(pipeline_config: TrainEvalPipelineConfig)
 
 
 def create_pipeline_proto_from_configs(configs: Mapping[str, Any]) -> TrainEvalPipelineConfig:
-    """The config that parts make."""
+    """Returns the config with the given parts."""
     message = TrainEvalPipelineConfig()
     for name in _PARTS:
         if name == "eval_input_configs":
@@ -63,7 +63,7 @@ def create_pipeline_proto_from_configs(configs: Mapping[str, Any]) -> TrainEvalP
 
 
 def save_pipeline_config(pipeline_config: TrainEvalPipelineConfig, directory: str | os.PathLike[str]) -> None:
-    """Writes `directory`/pipeline.config."""
+    """Writes a config to `directory`/pipeline.config."""
     Path(directory).mkdir(parents=True, exist_ok=True)
     config.save(pipeline_config, Path(directory) / "pipeline.config")
 
@@ -71,16 +71,19 @@ def save_pipeline_config(pipeline_config: TrainEvalPipelineConfig, directory: st
 def merge_external_params_with_configs(
     configs: Configs, hparams: None = None, kwargs_dict: Mapping[str, Any] | None = None
 ) -> Configs:
-    """Changes fields of the parts, and returns them.
+    """Changes fields of the parts of a config in place.
 
     Args:
-        configs: as `get_configs_from_pipeline_file` returns them; changed.
-        hparams: not supported: they belong to TensorFlow 1.
-        kwargs_dict: values by field: `train_steps`, `eval_steps`, the short names that the API knows (`batch_size`,
-            `learning_rate`, `label_map_path`, ...) or a path, "model.ssd.num_classes". None changes nothing.
+        configs: as `get_configs_from_pipeline_file` returns them; modified.
+        hparams: not supported, since they belong to TensorFlow 1.
+        kwargs_dict: values by field: `train_steps`, `eval_steps`, the short names of the API (`batch_size`,
+            `learning_rate`, `label_map_path`, ...) or a path such as "model.ssd.num_classes". None values are ignored.
+
+    Returns:
+        `configs`.
 
     Raises:
-        ConfigError: naming the field.
+        ConfigError: the message names the field.
     """
     if hparams is not None:
         raise ConfigError("hparams: belong to TensorFlow 1; pass kwargs_dict={'field': value}")
@@ -91,7 +94,7 @@ def merge_external_params_with_configs(
     parts = create_configs_from_pipeline_proto(changed)
     for name, part in parts.items():
         if name in configs and hasattr(part, "CopyFrom"):
-            configs[name].CopyFrom(part)  # Whoever holds a part sees the change.
+            configs[name].CopyFrom(part)  # In place, so that existing references see the change.
         else:
             configs[name] = part
     if parts["eval_input_configs"]:
@@ -104,12 +107,12 @@ def _text(value: object) -> str:
 
 
 def get_image_resizer_config(model_config: model_pb2.DetectionModel) -> image_resizer_pb2.ImageResizer:
-    """Of the model that the config picks."""
+    """Returns the image resizer of a model config."""
     return _settings(model_config).image_resizer
 
 
 def get_spatial_image_size(image_resizer_config: image_resizer_pb2.ImageResizer) -> list[int]:
-    """[height, width] of resized images; -1 where they differ."""
+    """Returns [height, width] of resized images; -1 if sizes vary."""
     kind = image_resizer_config.WhichOneof("image_resizer_oneof")
     if kind == "fixed_shape_resizer":
         fixed = image_resizer_config.fixed_shape_resizer
@@ -120,12 +123,12 @@ def get_spatial_image_size(image_resizer_config: image_resizer_pb2.ImageResizer)
 
 
 def get_number_of_classes(model_config: model_pb2.DetectionModel) -> int:
-    """Of the model that the config picks."""
+    """Returns the number of classes of a model config."""
     return _settings(model_config).num_classes
 
 
 def _settings(model_config: model_pb2.DetectionModel) -> Any:
     kind = model_config.WhichOneof("model")
     if kind is None:
-        raise ConfigError("model_config: picks no model; it has one of ssd, faster_rcnn, center_net")
+        raise ConfigError("model_config: has no model; set one of ssd, faster_rcnn, center_net")
     return getattr(model_config, kind)

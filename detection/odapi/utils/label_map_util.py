@@ -1,4 +1,4 @@
-"""Label maps, as `object_detection.utils.label_map_util` gives them: dicts of `id` and `name`."""
+"""Label maps as dicts of `id` and `name`, like `object_detection.utils.label_map_util`."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ Category = dict[str, Any]  # "id": int, "name": str
 
 
 def load_labelmap(path: str | os.PathLike[str]) -> StringIntLabelMap:
-    """The label map of a file, without background. Raises PathError, DataError as `config.label_map.load`."""
+    """Reads a label map, without a background item.
+
+    Raises:
+        PathError, DataError: as `config.label_map.load`.
+    """
     return text_format.Parse(ours.to_text(ours.load(path).categories), StringIntLabelMap())
 
 
 def get_max_label_map_index(label_map: StringIntLabelMap) -> int:
-    """The highest id."""
+    """Returns the highest id."""
     return max(item.id for item in label_map.item)
 
 
 def convert_label_map_to_categories(
     label_map: StringIntLabelMap | None, max_num_classes: int, use_display_name: bool = True
 ) -> list[Category]:
-    """Categories with ids up to `max_num_classes`; `category_1` and so on where there is no label map."""
+    """Returns categories with ids up to `max_num_classes`; `category_1` and so on if there is no label map."""
     if not label_map:
         return [{"id": each.id, "name": each.name} for each in ours.generated(max_num_classes)]
     categories: dict[int, Category] = {}
@@ -41,25 +45,25 @@ def convert_label_map_to_categories(
 def create_categories_from_labelmap(
     label_map_path: str | os.PathLike[str], use_display_name: bool = True
 ) -> list[Category]:
-    """All categories of a file."""
+    """Returns all categories of a label map file."""
     label_map = load_labelmap(label_map_path)
     return convert_label_map_to_categories(label_map, get_max_label_map_index(label_map), use_display_name)
 
 
 def create_category_index(categories: Iterable[Category]) -> dict[int, Category]:
-    """Categories by id."""
+    """Returns categories by id."""
     return {category["id"]: category for category in categories}
 
 
 def create_category_index_from_labelmap(
     label_map_path: str | os.PathLike[str], use_display_name: bool = True
 ) -> dict[int, Category]:
-    """All categories of a file, by id."""
+    """Returns all categories of a label map file, by id."""
     return create_category_index(create_categories_from_labelmap(label_map_path, use_display_name))
 
 
 def create_class_agnostic_category_index() -> dict[int, Category]:
-    """One class for everything."""
+    """Returns the category index of class-agnostic detectors: one class named `object`."""
     return {1: {"id": 1, "name": "object"}}
 
 
@@ -68,12 +72,12 @@ def get_label_map_dict(
     use_display_name: bool = False,
     fill_in_gaps_and_background: bool = False,
 ) -> dict[str, int]:
-    """Ids by name.
+    """Returns ids by name.
 
     Args:
-        label_map_path_or_proto: a file, or what `load_labelmap` returned.
-        use_display_name: by display_name instead.
-        fill_in_gaps_and_background: with `background` for 0, and ids that no class has under their number.
+        label_map_path_or_proto: a file, or the result of `load_labelmap`.
+        use_display_name: use display names as keys instead.
+        fill_in_gaps_and_background: add `background` with id 0, and unused ids with their number as name.
     """
     given = label_map_path_or_proto
     label_map = given if isinstance(given, StringIntLabelMap) else load_labelmap(given)

@@ -1,5 +1,7 @@
-"""Boxes drawn on images, with the arguments of `object_detection.utils.visualization_utils`. Pictures look as those of
-this package do."""
+"""Draws boxes on images, with the arguments of `object_detection.utils.visualization_utils`.
+
+Pictures look like those that other parts of this package draw.
+"""
 
 from __future__ import annotations
 
@@ -40,19 +42,34 @@ def visualize_boxes_and_labels_on_image_array(
     skip_labels: bool = False,
     skip_track_ids: bool = False,
 ) -> np.ndarray:
-    """Draws on `image` itself, and returns it.
+    """Draws labelled boxes on `image` in place.
 
     Args:
-        image: uint8 [h, w, 3].
+        image: uint8 [h, w, 3]; modified.
         boxes: [N, 4], ymin, xmin, ymax, xmax.
         classes: int [N], label ids.
-        scores: [N]; None for groundtruth, of which all boxes are drawn, in one colour and without label.
+        scores: [N]; None for groundtruth, which is drawn completely, in one colour and without labels.
         category_index: id -> {"name": ...}.
-        use_normalized_coordinates: whether boxes are fractions of the image, not pixels.
-        max_boxes_to_draw: None for all.
-        min_score_thresh: boxes of a score above this are drawn.
-        agnostic_mode: without classes.
-        line_thickness: not used: lines grow with the image.
+        instance_masks: not supported; must be None.
+        instance_boundaries: not supported; must be None.
+        keypoints: not supported; must be None.
+        keypoint_scores: not supported; must be None.
+        keypoint_edges: not supported; must be None.
+        track_ids: not supported; must be None.
+        use_normalized_coordinates: whether boxes are normalised; otherwise they are in pixels.
+        max_boxes_to_draw: maximum number of boxes; None for all.
+        min_score_thresh: only boxes with higher scores are drawn.
+        agnostic_mode: draw all boxes in one colour, without class names.
+        line_thickness: not used, since lines scale with the image.
+        mask_alpha: not used.
+        groundtruth_box_visualization_color: colour of boxes without scores, and in agnostic mode.
+        skip_boxes: draw nothing.
+        skip_scores: labels without scores.
+        skip_labels: labels without class names.
+        skip_track_ids: not used.
+
+    Returns:
+        `image`.
 
     Raises:
         ConfigError: masks, keypoints or tracks are given.
@@ -61,7 +78,7 @@ def visualize_boxes_and_labels_on_image_array(
     refused |= {"keypoint_scores": keypoint_scores, "keypoint_edges": keypoint_edges, "track_ids": track_ids}
     for name, value in refused.items():
         if value is not None:
-            raise ConfigError(f"{name}: not supported; detectors here give boxes only, so leave it out")
+            raise ConfigError(f"{name}: not supported; detectors here predict boxes only, so leave it out")
     boxes, classes = np.asarray(boxes).reshape(-1, 4), np.asarray(classes)
     rows = [row for row in range(len(boxes)) if scores is None or scores[row] > min_score_thresh]
     rows = rows[:max_boxes_to_draw]
@@ -99,7 +116,7 @@ def draw_bounding_box_on_image_array(
     display_str_list: Sequence[str] = (),
     use_normalized_coordinates: bool = True,
 ) -> None:
-    """One box with its texts on one line, drawn on `image` uint8 [h, w, 3] itself. `thickness` is not used."""
+    """Draws one box, with its texts on one line, on `image`, uint8 [h, w, 3], in place; `thickness` is not used."""
     scale = np.tile(image.shape[:2], 2) if use_normalized_coordinates else 1.0
     box = np.array([[ymin, xmin, ymax, xmax]], np.float64) * scale
     drawn = draw_boxes(image, box, [ImageColor.getrgb(color)[:3]], [", ".join(display_str_list)])
@@ -113,20 +130,20 @@ def draw_bounding_boxes_on_image_array(
     thickness: int = 4,
     display_str_list_list: Sequence[Sequence[str]] = (),
 ) -> None:
-    """Boxes [N, 4] in fractions, drawn on `image` uint8 [h, w, 3] itself. `thickness` is not used."""
+    """Draws normalised boxes [N, 4] on `image`, uint8 [h, w, 3], in place; `thickness` is not used."""
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4) * np.tile(image.shape[:2], 2)
     labels = [", ".join(texts) for texts in display_str_list_list] or [""] * len(boxes)
     np.copyto(image, draw_boxes(image, boxes, [ImageColor.getrgb(color)[:3]] * len(boxes), labels))
 
 
 def encode_image_array_as_png_str(image: np.ndarray) -> bytes:
-    """The PNG file of an image uint8 [h, w, 3]."""
+    """Encodes an image, uint8 [h, w, 3], as PNG."""
     stream = io.BytesIO()
     Image.fromarray(np.uint8(image)).save(stream, format="PNG")
     return stream.getvalue()
 
 
 def save_image_array_as_png(image: np.ndarray, output_path: str | os.PathLike[str]) -> None:
-    """Writes that file."""
+    """Writes an image, uint8 [h, w, 3], as a PNG file."""
     with open(output_path, "wb") as stream:
         stream.write(encode_image_array_as_png_str(image))

@@ -434,7 +434,7 @@ def test_what_is_not_coco(folder, content, says):
         (Source(), "--annotation_file"),
         (Source(annotations="nowhere.json"), "nowhere.json: no such COCO file"),
         (Source(annotations=__file__, image_dir="nowhere"), "nowhere: no such folder of images"),
-        (Source(annotations=__file__, subset="train"), "its own split"),
+        (Source(annotations=__file__, subset="train"), "a COCO file has no named splits"),
     ],
 )
 def test_missing_files(source, says):
@@ -534,3 +534,48 @@ def test_boxes_of_an_id_count_once(folder):
     for images in ([{"id": 7}, IMAGE], [IMAGE, {"id": 7}], [{"id": 7}, {"id": 7}], [IMAGE, IMAGE]):
         found, _ = read(folder, images)
         assert sum(image.found_boxes for image in found) == 1
+
+
+MANY = tuple(
+    {"id": number, "file_name": f"val/COCO_{number:03d}.jpg", "width": 40, "height": 60} for number in (7, 8, 9)
+)
+
+
+def part(folder, split: str = "", exclude: str = "", annotations=(BOX, {**BOX, "image_id": 9}), **more):
+    path = folder / "instances.json"
+    content = {"images": list(MANY), "annotations": list(annotations), "categories": CATEGORIES}
+    path.write_text(json.dumps({key: value for key, value in content.items() if value}))
+    files = {}
+    for name, text in (("split", split), ("exclude", exclude)):
+        if text:
+            (folder / f"{name}.txt").write_text(text)
+            files[f"{name}_file"] = str(folder / f"{name}.txt")
+    (folder / "val").mkdir(exist_ok=True)
+    for image in MANY:
+        (folder / image["file_name"]).write_bytes((folder / "a.jpg").read_bytes())
+    source = Source(annotations=str(path), image_dir=str(folder), **files, **more)
+    return [(image.source_id, image.found_boxes) for image in coco.read(source).images]
+
+
+@pytest.mark.parametrize("split", ["7\n8", "00000007\n0008\n", "COCO_007.jpg\nval/COCO_008.jpg", "COCO_007\nCOCO_008"])
+def test_a_split_lists_ids_or_files(folder, split):
+    """Annotations of the other images are those of another split, and no fault."""
+    assert part(folder, split) == [("7", 1), ("8", 0)]
+    assert part(folder, exclude=split) == [("9", 1)]
+    assert part(folder, split, exclude="8") == [("7", 1)]
+
+
+def test_lines_of_a_split_that_name_no_image_are_reported(folder):
+    with pytest.raises(
+        DataError, match=r"split.txt: 2 of 3 lines name no image of .*instances.json, such as '10', 'b.jpg'"
+    ):
+        part(folder, "10\n7\nb.jpg")
+    with pytest.raises(DataError, match=r"exclude.txt: lists every image of .*instances.json"):
+        part(folder, exclude="7\n8\n9")
+
+
+def test_images_without_annotations_are_taken_where_asked_for(folder):
+    """As in COCO's image_info_test-dev2017.json."""
+    with pytest.raises(DataError, match=r"'annotations' is not a list of objects.*pass --images_only"):
+        part(folder, annotations=())
+    assert part(folder, annotations=(), images_only=True) == [("7", 0), ("8", 0), ("9", 0)]

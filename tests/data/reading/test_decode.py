@@ -14,6 +14,7 @@ from detection.data import image_header
 from detection.data.reading.corrections import Corrections
 from detection.data.reading.decode import Decoder
 from detection.data.reading.labels import LabelLookup
+from detection.data.reading.options import DifficultObjects
 from detection.data.reading.record_errors import find
 from detection.data.sample import Record
 
@@ -75,6 +76,24 @@ def test_optional_lists_are_used(example):
     np.testing.assert_array_equal(sample.difficult, [False, False, True, False])
     np.testing.assert_array_equal(sample.weights, [0.5, 0, 0, 2])  # crowd and difficult boxes are there, but not learnt
     np.testing.assert_array_equal(sample.areas, [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize(
+    ("choice", "classes", "weights"),
+    [("IGNORE", [0, 2, 0], [1, 0, 0]), ("TRAIN", [0, 2, 0], [1, 1, 0]), ("LEAVE_OUT", [0], [1])],
+)
+def test_difficult_objects_are_ignored_learnt_or_left_out(example, choice, classes, weights):
+    serialized = example(
+        boxes=[(0, 0, 1, 1), (0.1, 0.2, 0.5, 0.6), (0, 0, 0.5, 0.5)],
+        image__object__class__label=[1, 3, 1],
+        image__object__difficult=[0, 1, 1],
+        image__object__is_crowd=[0, 0, 1],  # a crowd is no object to learn, difficult or not
+    )
+    decoder = Decoder(LabelLookup(TEXTS, (1, 3), 0), Corrections(), "map", difficult_objects=DifficultObjects[choice])
+    sample, _ = decoder(Record(tf.constant("a"), tf.constant(0, tf.int64), tf.constant(serialized)))
+    np.testing.assert_array_equal(sample.classes, classes)
+    np.testing.assert_array_equal(sample.weights, weights)
+    assert sample.difficult.numpy().sum() == len(classes) - 1  # VOC's metrics need the mark however it was learnt
 
 
 def test_record_without_boxes(example):

@@ -29,7 +29,7 @@ def test_nodes_of_one_iteration() -> None:
     ]
 
 
-def test_the_next_iteration_stands_on_the_last_one() -> None:
+def test_each_iteration_takes_the_maps_of_the_previous_one() -> None:
     nodes = list(plan(range(3, 5), range(3, 6), 2))[5:]
     assert [(node.name, node.inputs) for node in nodes] == [
         ("2_dn_lvl_4", (5, 6)),
@@ -92,7 +92,7 @@ def test_maps_of_odd_size() -> None:
         np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
-def test_names_penalties_and_keys() -> None:
+def test_names_regularisation_and_object_keys() -> None:
     norm = BatchNormSettings(scale=True)
     hyper = dataclasses.replace(HYPER, batch_norm=norm, force_bias=True, regularizer=l2_penalty(2.0)).as_keras()
     pyramid = Bifpn(range(3, 5), range(3, 6), 1, 4, hyper, "fast_attention")
@@ -129,7 +129,7 @@ def test_names_penalties_and_keys() -> None:
         ("mobilenet_v1", BifpnOptions(depth=24, combine="sum"), (3, 24, "sum")),
     ],
 )
-def test_what_a_config_leaves_open_is_as_published(type_: str, given: BifpnOptions | None, expected: tuple) -> None:
+def test_defaults_are_the_published_settings(type_: str, given: BifpnOptions | None, expected: tuple) -> None:
     options = SsdExtractorOptions(HYPER, bifpn=given)
     pyramid = catalogue.SSD_EXTRACTORS[f"ssd_{type_}_bifpn"](options).pyramid.parts[0]
     last = pyramid.nodes[-1]
@@ -146,7 +146,7 @@ def test_levels(low: int, high: int, sides: list[int]) -> None:
     assert extractor.num_maps == len(maps)
 
 
-def test_an_efficientdet_carries_the_whole_classifier_and_reads_a_part() -> None:
+def test_efficientdet_checkpoints_have_the_whole_classifier() -> None:
     """b1: two of its pyramid's maps are not the ends of their stacks, and its last block feeds nothing."""
     norm = BatchNormSettings(scale=True)
     options = SsdExtractorOptions(
@@ -173,8 +173,17 @@ def test_an_efficientdet_carries_the_whole_classifier_and_reads_a_part() -> None
     assert changed and not changed & {variable.path for variable in extractor.unread.weights}
 
 
-def test_the_plain_form_of_an_efficientdet_carries_nothing() -> None:
+def test_efficientdet_without_keras_form_has_no_unused_layers() -> None:
     extractor = catalogue.SSD_EXTRACTORS["ssd_efficientnet-b1_bifpn"](SsdExtractorOptions(HYPER, depth_multiplier=0.1))
     extractor(tf.zeros([1, 64, 64, 3]))
     assert extractor.unread is None
     assert not [each.path for each in extractor.variables if "stack_6_block_1" in each.path or "/top/" in each.path]
+
+
+def test_freezing_and_hyperparameters_reach_the_network_of_an_efficientdet() -> None:
+    """Unlike in the TF Object Detection API; the docs say so."""
+    given = dataclasses.replace(HYPER, batch_norm=BatchNormSettings(decay=0.5))
+    options = SsdExtractorOptions(given, override_base=True, freeze_batch_norm=True, bifpn=BifpnOptions(iterations=1))
+    stem = catalogue.SSD_EXTRACTORS["ssd_efficientnet-b0_bifpn_keras"](options).network.blocks[0]
+    assert stem.hyperparams.activation is tf.nn.relu
+    assert (stem.hyperparams.batch_norm.decay, stem.hyperparams.batch_norm.train) == (0.5, False)

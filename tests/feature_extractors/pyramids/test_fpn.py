@@ -33,7 +33,7 @@ def _maps() -> tuple[tf.Tensor, ...]:
 
 
 @pytest.mark.parametrize("smoothed_down", [False, True])
-def test_sums_go_down_and_halves_go_up(smoothed_down: bool) -> None:
+def test_top_down_and_bottom_up_passes(smoothed_down: bool) -> None:
     fine, middle, top = _maps()
     fpn = Fpn(3, ("coarse_1", "coarse_2"), 1, HYPER, smoothed_down=smoothed_down)
     _identity(fpn, (fine, middle, top))
@@ -48,7 +48,7 @@ def test_sums_go_down_and_halves_go_up(smoothed_down: bool) -> None:
     assert maps[3].tolist() == [[0]] and maps[4].tolist() == [[0]]  # stride 2 of one cell, with activation
 
 
-def test_a_map_of_odd_size_cuts_what_comes_down() -> None:
+def test_upsampled_maps_are_cropped_to_odd_sizes() -> None:
     fine, coarse = tf.zeros([2, 5, 3, 1]), tf.reshape(tf.range(12.0), [2, 3, 2, 1])
     fpn = Fpn(2, (), 1, HYPER)
     _identity(fpn, (fine, coarse))
@@ -60,7 +60,7 @@ def test_a_map_of_odd_size_cuts_what_comes_down() -> None:
     np.testing.assert_array_equal(traced(fine, coarse)[0], low)
 
 
-def test_names_and_penalties_of_the_two_forms() -> None:
+def test_names_and_regularisation_of_both_forms() -> None:
     norm = BatchNormSettings(scale=True)
     hyper = dataclasses.replace(HYPER, batch_norm=norm, regularizer=l2_penalty(2.0))
     maps = tf.zeros([1, 4, 4, 2]), tf.zeros([1, 2, 2, 3])
@@ -98,7 +98,7 @@ def test_levels(low: int, high: int, sides: list[int]) -> None:
     assert extractor.num_maps == len(maps)
 
 
-def test_depthwise_pyramids_thin_the_end_of_the_network_but_for_mobilenet_v2_in_its_keras_form() -> None:
+def test_depthwise_pyramids_reduce_the_depth_of_the_last_layers() -> None:
     """As the models of TensorFlow 1 have it; `tf2_facts.md` of the reference data tells of the exception."""
     last = {}
     for name in ("mobilenet_v1_fpn", "mobilenet_v1_fpn_keras", "mobilenet_v2_fpn", "mobilenet_v2_fpn_keras"):

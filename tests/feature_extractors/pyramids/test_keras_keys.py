@@ -6,13 +6,13 @@ import pytest
 from google.protobuf import text_format
 
 from detection.builders import pipeline
-from detection.feature_extractors import catalogue
 from detection.protos import pipeline_pb2
 from tests.helpers import detector_configs
 
 # A network of each kind of block; those of the other tests of object keys are left out.
 TYPES = (
     "ssd_inception_v2_fpn_keras",
+    "ssd_inception_v3_fpn_keras",
     "ssd_inception_resnet_v2_fpn_keras",
     "ssd_vgg16_fpn_keras",
     "ssd_mobilenet_v3_small_fpn_keras",
@@ -28,9 +28,3 @@ def test_every_variable_has_a_key(type_: str) -> None:
     keyed = detector.object_keys().values()
     assert {id(variable) for variable in keyed} == {id(variable) for variable in detector.variables}
     assert len(keyed) == len(detector.variables)
-
-
-def test_a_network_of_unknown_order_has_no_keras_form() -> None:
-    types = {*catalogue.SSD_EXTRACTORS, *catalogue.TWO_STAGE_EXTRACTORS}
-    assert {name for name in types if "inception_v3" in name and name.endswith("_keras")} == set()
-    assert {"ssd_inception_v3_fpn", "faster_rcnn_inception_v3_fpn"} <= types

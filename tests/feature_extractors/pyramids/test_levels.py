@@ -38,7 +38,7 @@ def test_every_level_has_its_stride(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["inception_resnet_v2", "vgg16"])
-def test_a_pyramid_on_a_network_that_nobody_published_one_on(name: str) -> None:
+def test_a_pyramid_on_a_network_without_published_pyramid(name: str) -> None:
     options = SsdExtractorOptions(HYPER, depth_multiplier=0.125, min_depth=8, fpn=FpnOptions(3, 6, 64))
     extractor = catalogue.SSD_EXTRACTORS[f"ssd_{name}_fpn"](options)
     with tf.Graph().as_default():

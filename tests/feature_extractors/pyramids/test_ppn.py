@@ -14,7 +14,7 @@ from detection.networks.hyperparams import Hyperparams
 HYPER = Hyperparams(keras.initializers.Ones(), activation=tf.nn.relu)
 
 
-def test_every_map_holds_the_largest_values_of_the_one_before() -> None:
+def test_every_map_is_a_max_pool_of_the_previous_one() -> None:
     """A side of five becomes three: the last cell sees one row."""
     features = np.arange(25, dtype="f4").reshape(1, 5, 5, 1)
     maps = [each.numpy()[0, ..., 0].tolist() for each in Ppn(4)((tf.constant(features),))]
@@ -22,7 +22,7 @@ def test_every_map_holds_the_largest_values_of_the_one_before() -> None:
     assert maps[1:] == [[[6, 8, 9], [16, 18, 19], [21, 23, 24]], [[18, 19], [23, 24]], [[24]]]
 
 
-def test_the_network_above_is_there_for_checkpoints_alone() -> None:
+def test_layers_above_the_map_are_created_but_never_run() -> None:
     options = SsdExtractorOptions(HYPER, depth_multiplier=0.125, min_depth=8)
     extractor = catalogue.SSD_EXTRACTORS["ssd_mobilenet_v1_ppn"](options)
     maps = extractor(tf.zeros([1, 96, 128, 3]))
