@@ -94,11 +94,12 @@ def run(configs: list[str], setting: Setting, rows: Path, again: bool = False) -
     import detection.export.exporter
     import detection.train.loop  # noqa: F401  (imported once, before processes are forked)
 
-    done = {row["config"] for row in read(rows) if not (again and "failed" in row)}
-    begun = [understand(config) for config in configs if Path(config).name not in done]
+    done = [row for row in read(rows) if not (again and "failed" in row)]
+    names = {row["config"] for row in done}
+    begun = [understand(config) for config in configs if Path(config).name not in names]
     paths = {Path(config).name: config for config in configs}
     with tempfile.TemporaryDirectory() as name:
-        for row in in_order(begun):
+        for row in in_order(begun, done):
             if "refused" not in row:
                 row = _in_a_process(paths[row["config"]], row, setting, Path(name) / "row.json")
             with rows.open("a", encoding="utf-8") as stream:
@@ -131,9 +132,9 @@ def _cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What is refused first, then one config of each model and extractor, then the others."""
-    seen: set[tuple[str, str]] = set()
+def in_order(rows: list[dict[str, Any]], done: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is refused first, then one config of each model and extractor that is not among `done`, then the others."""
+    seen = {(row["model"], row["type"]) for row in done if "refused" not in row}
     refused = [row for row in rows if "refused" in row]
     first, rest = [], []
     for row in rows:
