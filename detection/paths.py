@@ -87,6 +87,9 @@ def hint(pattern: str, field: str = "") -> str:
             f"separate folders with /, not with backslashes; {'did you mean' if expand(forward) else 'write'}"
             f" {forward!r}" + "?" * bool(expand(forward))
         )
+    pieces = [piece.strip() for piece in pattern.split(",")]
+    if len(pieces) > 1 and all(piece and expand(piece) for piece in pieces):
+        return f"these are several paths in one value; write each as a value of its own: {', '.join(map(repr, pieces))}"
     folder = os.path.dirname(pattern) or "."
     if not expand(folder):
         return f"there is no folder {folder!r}" + ("" if os.path.isabs(folder) else f" in {os.getcwd()!r}")

@@ -140,6 +140,7 @@ class Pipeline:
     eval_inputs: tuple[InputOptions, ...]
     text: str  # the config as text, as saved in model directories and exports
     source: str = ""  # the file the config was read from, for messages
+    channels: int = 3  # of images: red, green, blue and any additional ones
 
     @property
     def eval_input(self) -> InputOptions | None:

@@ -65,7 +65,10 @@ class EvalSettings:
     all_per_category_tags: bool = False
     super_categories: tuple[tuple[str, tuple[str, ...]], ...] = ()  # name, names of its categories
     recall_bounds: tuple[float, float] = (0.0, 1.0)  # range of recall of precision_at_recall_detection_metrics
-    # Open Images Challenge: an image without image-level labels counts as checked for every class.
+    # COCO metrics ignore detections of classes that the image-level labels do not name.
+    labelled_only: bool = False
+    # With labelled_only, and in the Open Images Challenge: an image without image-level labels counts as checked for
+    # every class.
     unlabelled_is_checked: bool = True
     num_visualizations: int = 10  # number of images per evaluation of which pictures are written
     style: Style = field(default_factory=Style)

@@ -57,7 +57,8 @@ class Groundtruth(NamedTuple):
     is_crowd: tf.Tensor  # bool [B, M]
     difficult: tf.Tensor  # bool [B, M]
     areas: tf.Tensor  # float32 [B, M], pixels² of the original image (COCO's size classes)
-    # float32 [B, M, K], 1 for each class of a box that may have several; empty where a box has one
+    # float32 [B, M, K], 1 for each class of a box that may have several, or a score for each, of the background too if
+    # there are K + 1; empty where a box has one
     class_sets: tf.Tensor | tuple[()] = ()
     # Open Images labels, empty unless a metric needs them. group_of: bool [B, M], a box around several touching objects
     group_of: tf.Tensor | tuple[()] = ()
@@ -166,6 +167,10 @@ class Detections(NamedTuple):
     raw_boxes: tf.Tensor  # float32 [B, R, 4], normalised to the true image
     raw_scores: tf.Tensor  # float32 [B, R, K + 1], background first; [B, R, K] of detectors without background
     rows: tf.Tensor | None = None  # int32 [B, D], index of the raw box of each detection; 0 in padding
+    # Features of each detection, float32 [B, D, h, w, c], if the config asks for them: of the second stage's network,
+    # and of the crops that are its input.
+    box_features: tf.Tensor | None = None
+    cropped_features: tf.Tensor | None = None
 
 
 class Category(NamedTuple):

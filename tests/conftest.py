@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 # Read by TensorFlow when it is imported, and inherited by the processes that tests start. One thread an operation: two
@@ -13,8 +14,12 @@ from pathlib import Path
 # numbers are added stays the same. Two operations at a time: with one, an operation that waits for another never ends.
 os.environ |= {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "2"}
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# What is compiled here runs once or twice: LLVM's optimisations take a third of the time of such a test.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import pytest
+
+from tests.helpers import forked
 
 # Files whose tests take a minute or more, the longest first.
 _LONGEST = (
@@ -46,6 +51,13 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[forked.Server]:
+    """Starts programs as processes of their own that need not import TensorFlow first."""
+    with forked.Server() as server:
+        yield server
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Weights drawn without a seed are the same in every run: a test's seed is its name's."""
@@ -53,8 +65,25 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         sys.modules["keras"].utils.set_random_seed(zlib.crc32(item.nodeid.encode()))
 
 
+def _iterate_without_autotuner() -> None:
+    """Data sets that tests make are iterated as the package's own are, see `batching.dataset_options`: deleting an
+    iterator of one with tf.data's autotuner can take up to a minute."""
+    dataset = sys.modules["tensorflow"].data.Dataset
+    options = sys.modules["tensorflow"].data.Options()
+    options.autotune.enabled = False
+    iterate = dataset.__iter__
+
+    def iterate_so(self):
+        undecided = self.options().autotune.enabled is None
+        return iterate(self.with_options(options) if undecided else self)
+
+    dataset.__iter__ = iterate_so
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest files first; and what takes minutes is left out unless it is asked for: `pytest -m long`."""
+    if "tensorflow" in sys.modules:
+        _iterate_without_autotuner()
     # What was imported stays for good: the garbage collector need not walk over TensorFlow's modules again and again,
     # nor start for every 700 objects where a traced graph makes a hundred thousand.
     gc.collect()

@@ -1,8 +1,8 @@
 """SSD with every feature extractor as its users meet it: trained for 20 steps, evaluated, exported, loaded, compared.
 For detectors of two stages see test_every_two_stage_detector.py.
 
-By default on drawn shapes, thin networks and small images. `pytest -m long tests/test_every_detector.py` does it with
-whole networks on BCCD's blood cells (about half an hour on two cores) and prints a row a combination.
+By default on drawn shapes, thin and short networks and small images. `pytest -m long tests/test_every_detector.py`
+does it with whole networks on BCCD's blood cells (about half an hour on two cores) and prints a row a combination.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from detection.export import image_files
 from detection.ops.boxes import iou
 from detection.train.options import RunOptions
 from tests.helpers import detector_configs
+from tests.helpers.fewer_repeats import fewer_repeats
 
 STEPS = 20
 MEAN_AP = "DetectionBoxes_Precision/mAP"
@@ -214,7 +215,8 @@ def _check(outcome: Outcome) -> None:
 
 @pytest.mark.parametrize("case", _parameters(_cases(once_a_factory=True)))
 def test_on_shapes(case: Case, shapes: DataSet, tmp_path: Path) -> None:
-    outcome = _live(case, shapes, tmp_path, _settings(case, shapes, 96, 128, 0.25), batch=4, rate=RATE)
+    with fewer_repeats():
+        outcome = _live(case, shapes, tmp_path, _settings(case, shapes, 96, 128, 0.25), batch=4, rate=RATE)
     print(outcome.row(case))
     _check(outcome)
 

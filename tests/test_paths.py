@@ -119,6 +119,10 @@ def test_circular_links_are_followed_once(here):
         ("~/x.record", "~ and $VARIABLES are not expanded in paths; write '/root of me/x.record'"),
         ("$HOME/x.record", "~ and $VARIABLES are not expanded in paths; write '/root of me/x.record'"),
         ("data/x.record ", "the path begins or ends with whitespace; write 'data/x.record'"),
+        (
+            "data/x.record, data/*",
+            "these are several paths in one value; write each as a value of its own: 'data/x.record', 'data/*'",
+        ),
         ("PATH_TO_BE_CONFIGURED/x.record", "replace PATH_TO_BE_CONFIGURED in the file, or use --set field=..."),
         ("", "the path is empty; name the file"),
         ("data/z.record", "is the name right, from "),

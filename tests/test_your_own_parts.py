@@ -120,27 +120,24 @@ def test_every_part_is_built(folder, name):
         assert len(keys) == len(detector.variables)
 
 
-def test_the_program_trains_and_exports_and_a_process_finds_the_parts_by_the_saved_config(folder):
-    def run(*words: str, path: str = f"{ROOT}{os.pathsep}{folder}") -> subprocess.CompletedProcess:
-        settings = {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        return subprocess.run([sys.executable, *words], cwd=ROOT, env=settings, capture_output=True, text=True)
-
+def test_the_program_trains_and_exports_and_a_process_finds_the_parts_by_the_saved_config(server, folder):
     config = (folder / "ssd.config").read_text().replace('plugins: "my_parts"\n', "")
     (folder / "plain.config").write_text(config)
     train = ("-m", "detection", "train", f"--pipeline_config_path={folder / 'plain.config'}")
-    done = run(*train, f"--model_dir={folder / 'run'}", "--plugin=my_parts")
-    assert done.returncode == 0, done.stderr[-3000:]
+    code, _, err = server.run((*train, f"--model_dir={folder / 'run'}", "--plugin=my_parts"), folder)
+    assert code == 0, err[-3000:]
     assert "Counting/mean_error" in (folder / "run" / "eval" / "metrics.json").read_text()
     assert 'plugins: "my_parts"' in (folder / "run" / "pipeline.config").read_text()
     export = ("-m", "detection", "export", f"--pipeline_config_path={folder / 'run' / 'pipeline.config'}")
-    export += (f"--trained_checkpoint_dir={folder / 'run'}", f"--output_directory={folder / 'no'}")
-    done = run(*export, path=str(ROOT))
-    assert done.returncode == 2 and "plugins: 'my_parts' cannot be imported" in done.stderr, done.stderr
+    code, _, err = server.run(
+        (*export, f"--trained_checkpoint_dir={folder / 'run'}", f"--output_directory={folder / 'no'}")
+    )
+    assert code == 2 and "plugins: 'my_parts' cannot be imported" in err, err
     metrics = 'eval_config { metrics_set: "counting_error" }'
     (folder / "counted.config").write_text(f"{(folder / 'cells.config').read_text()}\n{metrics}\n")
     places = (str(folder / name) for name in ("counted.config", "counted", "exported"))
-    done = run(str(folder / "train.py"), *places)
-    assert done.returncode == 0 and "mean counting error" in done.stdout, done.stderr[-3000:]
+    code, out, err = server.run((str(folder / "train.py"), *places), folder)
+    assert code == 0 and "mean counting error" in out, err[-3000:]
     (result,) = detection.load_model(folder / "exported").detect([np.zeros((64, 64, 3), np.uint8)])
     assert len(result.boxes) == len(result.scores)
 

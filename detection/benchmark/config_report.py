@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 from absl import logging
 
-from detection import config as configs
 from detection.benchmark import describe
 from detection.builders import pipeline as pipelines
 from detection.config import describe as words
-from detection.errors import ConfigError, DetectionError, first_line, number_of, printable
+from detection.config.check import shortened
+from detection.config.places import Places
+from detection.config.prepare import Examined, examine_file, start_of_training
+from detection.errors import ConfigError, DetectionError, combined, first_line, number_of, printable
 
 OK, INTERNAL = 0, 1
 
@@ -62,20 +65,14 @@ def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) 
     Raises:
         ConfigError, DataError: the config cannot be read, checked or built.
     """
-    config, warnings, places = configs.read_checked(path, settings, check_paths=check_paths)
-    try:
-        with places.named():
-            pipeline = pipelines.build(config, read_label_maps=check_paths)
-            sizes = describe.anatomy(pipeline, read_checkpoint=check_paths)
-            rates = describe.rate_rows(pipeline)
-    # Sizes whose mismatch only TensorFlow finds.
-    except (ValueError, OverflowError, MemoryError, tf.errors.OpError) as error:
-        logging.debug("%s", path, exc_info=True)
-        reason = first_line(error)
-        raise ConfigError(
-            f"{path}: the detector cannot be built: {reason}; check whether the input is too small for the number of"
-            " feature maps, or a size too large"
-        ) from error
+    found = examine_file(path, settings, check_paths=check_paths)
+    if found.faults:
+        raise combined(shortened([*found.faults, *_start_problems(found, check_paths)], found.places))
+    config, warnings = found.message, found.warnings
+    with _built(path, found.places):
+        pipeline = pipelines.build(config, read_label_maps=check_paths)
+        sizes = describe.anatomy(pipeline, read_checkpoint=check_paths)
+        rates = describe.rate_rows(pipeline)
     if quiet:
         notes = f", {number_of(len(warnings), 'warning')}" if warnings else ""
         return [
@@ -95,3 +92,39 @@ def explain(path: str, settings: Sequence[str], check_paths: bool, quiet: bool) 
         *(f"  {subject:{width}}  {sentence}" for subject, sentence in rows),
         *(f"  warning: {warning}" for warning in warnings),
     ]
+
+
+@contextlib.contextmanager
+def _built(path: str, places: Places) -> Iterator[None]:
+    """Puts file and line before what is found out while something is built."""
+    try:
+        with places.named():
+            yield
+    # Sizes whose mismatch only TensorFlow finds.
+    except (ValueError, OverflowError, MemoryError, tf.errors.OpError) as error:
+        logging.debug("%s", path, exc_info=True)
+        reason = first_line(error)
+        raise ConfigError(
+            f"{path}: the detector cannot be built: {reason}; check whether the input is too small for the number of"
+            " feature maps, or a size too large"
+        ) from error
+
+
+def _start_problems(found: Examined, check_paths: bool) -> list[DetectionError]:
+    """Returns the problems of a faulty config's train_config that show only once the detector is built.
+
+    None are found where the model itself has a fault.
+    """
+    alone = start_of_training(found)
+    if alone is None:
+        return []
+    try:
+        with found.places.named():
+            pipeline = pipelines.build(alone, read_label_maps=False)
+            assert pipeline.train is not None
+            problems = describe.start_problems(pipeline.train, pipeline.detector(), check_paths)
+            if problems:
+                raise combined(problems)
+    except DetectionError as error:
+        return [error]
+    return []

@@ -12,8 +12,10 @@ import tensorflow as tf
 
 from detection.benchmark.flops import count_flops
 from detection.checkpoints import loading
+from detection.errors import ConfigError, DetectionError, combined
 from detection.paths import is_remote
-from detection.pipeline import Pipeline
+from detection.pipeline import Detector, Pipeline
+from detection.settings import TrainSettings
 from detection.train import frozen
 from detection.types import ImageBatch, Proposals
 
@@ -47,7 +49,7 @@ def anatomy(pipeline: Pipeline, read_checkpoint: bool = False) -> Anatomy:
         read_checkpoint: also check whether the checkpoint that training starts from fits the detector; only local ones.
 
     Raises:
-        ConfigError: the checkpoint does not fit, or a pattern of frozen variables matches none.
+        ConfigError: the checkpoint does not fit, or a pattern of frozen variables matches none; see `start_problems`.
         ValueError, tf.errors.OpError: from TensorFlow, if sizes do not match.
     """
     height, width = pipeline.resizer.static_shape
@@ -55,16 +57,15 @@ def anatomy(pipeline: Pipeline, read_checkpoint: bool = False) -> Anatomy:
     if not fixed:
         height, width = pipeline.resizer.shape_of(*TYPICAL_IMAGE)
     detector = pipeline.detector()
-    images, shapes = tf.TensorSpec([1, height, width, 3]), tf.TensorSpec([1, 2], tf.int32)
+    images, shapes = tf.TensorSpec([1, height, width, pipeline.channels]), tf.TensorSpec([1, 2], tf.int32)
     batch = ImageBatch(images, shapes, _proposals(pipeline))
     traced = tf.function(detector.predict, autograph=False).get_concrete_function(batch)
     maps = [tuple(features.shape[1:3]) for features in traced.structured_outputs.feature_maps]
     anchors_per_cell = detector.anchors_per_cell
     if pipeline.train is not None:
-        frozen.check(pipeline.train, [variable.path for variable in detector.trainable_variables])
-        start = pipeline.train.fine_tune
-        if read_checkpoint and start is not None and not is_remote(start.path):
-            loading.check_start(detector, start)
+        problems = start_problems(pipeline.train, detector, read_checkpoint)
+        if problems:
+            raise combined(problems)
     trained = [
         variable
         for variable in detector.trainable_variables
@@ -84,6 +85,30 @@ def anatomy(pipeline: Pipeline, read_checkpoint: bool = False) -> Anatomy:
         flops=count_flops(traced),
         given=detector.takes_proposals,
     )
+
+
+def start_problems(settings: TrainSettings, detector: Detector, read_checkpoint: bool) -> list[DetectionError]:
+    """Returns what prevents training from starting and shows only once the detector is built.
+
+    These are patterns of frozen variables that match none, and a checkpoint that does not fit.
+
+    Args:
+        settings: of the training.
+        detector: with its variables.
+        read_checkpoint: also look at the checkpoint that training starts from; only local ones are opened.
+    """
+    problems: list[DetectionError] = []
+    try:
+        frozen.check(settings, [variable.path for variable in detector.trainable_variables])
+    except ConfigError as error:
+        problems.append(error)
+    start = settings.fine_tune
+    if read_checkpoint and start is not None and not is_remote(start.path):
+        try:
+            loading.check_start(detector, start)
+        except DetectionError as error:
+            problems.append(error)
+    return problems
 
 
 def _proposals(pipeline: Pipeline) -> Proposals | tuple[()]:

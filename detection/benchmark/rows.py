@@ -315,6 +315,10 @@ def export(path: str, checkpoint: str | None, options: BenchmarkOptions, folder:
         )
     message = configs.override(message, _proposal_settings(options))
     pipeline = pipelines.build(message, read_label_maps=False, source=path)
+    if pipeline.channels != 3:
+        raise ConfigError(
+            f"{path}: its images have {pipeline.channels} channels (num_additional_channels); images of 3 are measured"
+        )
     detector = pipeline.detector(prefix, allow_unused=options.allow_unused)
     if prefix is None:
         random_weights.draw(detector)

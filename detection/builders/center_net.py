@@ -34,6 +34,7 @@ def build(message: center_net_pb2.CenterNet, resizer: Resizer) -> CenterNet:
             center_weight=center.object_center_loss_weight,
             size_weight=box.task_loss_weight * box.scale_loss_weight,
             offset_weight=box.task_loss_weight * box.offset_loss_weight,
+            labelled_only=center.use_labeled_classes,
             overlap=center.min_box_overlap_iou,
         ),
         settings=PeakSettings(

@@ -27,6 +27,7 @@ def build(message: eval_pb2.EvalConfig) -> EvalSettings:
             for name, members in sorted(message.super_categories.items())
         ),
         recall_bounds=(message.recall_lower_bound, message.recall_upper_bound),
+        labelled_only=message.skip_predictions_for_unlabeled_class,
         unlabelled_is_checked=message.image_classes_field_map_empty_to_ones,
         num_visualizations=message.num_visualizations if message.retain_original_images else 0,
         style=Style(

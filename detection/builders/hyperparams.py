@@ -42,7 +42,7 @@ def build(message: hyperparams_pb2.Hyperparams) -> Hyperparams:
 
 
 def initializer(message: hyperparams_pb2.Initializer) -> keras.initializers.Initializer:
-    """The initialiser that is set."""
+    """The initialiser that is set; otherwise TensorFlow's default, as in the reference: Glorot's uniform one."""
     kind = message.WhichOneof("initializer_oneof")
     if kind == "truncated_normal_initializer":
         normal = message.truncated_normal_initializer
@@ -54,7 +54,9 @@ def initializer(message: hyperparams_pb2.Initializer) -> keras.initializers.Init
         scaling = message.variance_scaling_initializer
         distribution = "uniform" if scaling.uniform else "truncated_normal"
         return keras.initializers.VarianceScaling(scaling.factor, _MODES[scaling.mode], distribution)
-    return keras.initializers.get(message.keras_initializer_by_name)
+    if kind == "keras_initializer_by_name":
+        return keras.initializers.get(message.keras_initializer_by_name)
+    return keras.initializers.GlorotUniform()
 
 
 def _regularizer(message: hyperparams_pb2.Regularizer):  # -> Callable | None

@@ -19,6 +19,7 @@ def build(
     *,
     is_training: bool,
     merge_boxes: bool = False,
+    class_scores: int = 0,
     open_images: bool = False,
     path: str | None = None,
     label_map: label_maps.LabelMap | None = None,
@@ -30,6 +31,7 @@ def build(
         num_classes: number of classes of the model; 0 uses those of the label map.
         is_training: if False, data is read once and in order regardless of shuffling and epochs in the message.
         merge_boxes: whether equal boxes of different classes become one box with several classes.
+        class_scores: number of class scores that records have for each box, see `InputOptions.class_scores`.
         open_images: whether to read group-of flags and image-level labels.
         path: path of the message in the config, for errors.
         label_map: an already loaded label map; None reads label_map_path. Without either, the classes are named
@@ -56,6 +58,10 @@ def build(
         ancestors=tuple(label_map.ancestors.items()) if label_map and message.expand_labels_hierarchy else (),
         descendants=tuple(label_map.descendants.items()) if label_map and message.expand_labels_hierarchy else (),
         merge_boxes=merge_boxes,
+        class_scores=class_scores,
+        sequences=message.input_type == input_reader_pb2.TF_SEQUENCE_EXAMPLE,
+        frame_index=message.frame_index if is_training else -1,
+        extra_channels=message.num_additional_channels,
         open_images=open_images,
         difficult=_DIFFICULT[message.difficult_objects] if is_training else DifficultObjects.IGNORE,
         max_number_of_boxes=message.max_number_of_boxes,

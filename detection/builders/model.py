@@ -28,9 +28,18 @@ META_ARCHITECTURES: dict[str, Callable[[object, Resizer], Detector]] = {
 }
 
 
-def build(message: model_pb2.DetectionModel, resizer: Resizer) -> Detector:
-    """A new detector; `build_weights` creates its variables, under the caller's distribution strategy."""
-    return META_ARCHITECTURES[kind(message)](settings(message), resizer)
+def build(message: model_pb2.DetectionModel, resizer: Resizer, extra_channels: int = 0) -> Detector:
+    """A new detector; `build_weights` creates its variables, under the caller's distribution strategy.
+
+    Args:
+        message: the model.
+        resizer: resizes its images.
+        extra_channels: number of channels of the images besides red, green and blue.
+    """
+    made = META_ARCHITECTURES[kind(message)](settings(message), resizer)
+    if extra_channels:
+        made.image_channels += extra_channels
+    return made
 
 
 def kind(message: model_pb2.DetectionModel) -> str:
@@ -44,6 +53,12 @@ def kind(message: model_pb2.DetectionModel) -> str:
         what = f"model.{name} is not supported yet" if name else "model is empty"
         raise ConfigError(f"{what}; use one of: {', '.join(f'model.{known}' for known in META_ARCHITECTURES)}")
     return name
+
+
+def num_classes(message: model_pb2.DetectionModel) -> int:
+    """Foreground classes K. An SSD with an explicit background class counts that among its classes."""
+    chosen = settings(message)
+    return chosen.num_classes - getattr(chosen, "explicit_background_class", False)
 
 
 def settings(message: model_pb2.DetectionModel) -> object:

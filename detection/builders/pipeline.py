@@ -16,7 +16,7 @@ from detection.config import label_map, plugins
 from detection.data.reading.options import InputOptions
 from detection.errors import DetectionError, in_file
 from detection.pipeline import Pipeline
-from detection.protos import pipeline_pb2
+from detection.protos import eval_pb2, pipeline_pb2
 from detection.settings import OPEN_IMAGES_METRICS
 from detection.types import Category
 
@@ -75,23 +75,26 @@ def _build(message: pipeline_pb2.TrainEvalPipelineConfig, read_label_maps: bool,
     text = config_files.to_text(message)
     if not read_label_maps:
         message = _without_label_maps(message)
-    settings = model.settings(message.model)
-    resizer = image_resizer.build(settings.image_resizer)
-    train_input = _train_input(message, settings.num_classes)
+    num_classes = model.num_classes(message.model)
+    resizer = image_resizer.build(model.settings(message.model).image_resizer)
+    train_input = _train_input(message, num_classes)
     eval_inputs = tuple(
         input_reader.build(
             reader,
-            settings.num_classes,
+            num_classes,
             is_training=False,
-            open_images=not OPEN_IMAGES_METRICS.isdisjoint(message.eval_config.metrics_set),
+            open_images=_reads_image_labels(message.eval_config),
             path=f"eval_input_reader[{index}]",
         )
         for index, reader in enumerate(message.eval_input_reader)
     )
+    readers = (message.train_input_reader, *message.eval_input_reader)
+    extra_channels = max(reader.num_additional_channels for reader in readers)
     return Pipeline(
-        make_detector=functools.partial(model.build, message.model, resizer),
+        make_detector=functools.partial(model.build, message.model, resizer, extra_channels),
+        channels=3 + extra_channels,
         resizer=resizer,
-        categories=_categories([train_input, *eval_inputs], settings.num_classes),
+        categories=_categories([train_input, *eval_inputs], num_classes),
         train=(
             train.build(message.train_config, message.eval_config.use_moving_averages)
             if message.HasField("train_config")
@@ -133,8 +136,24 @@ def _train_input(message: pipeline_pb2.TrainEvalPipelineConfig, num_classes: int
     """The training input; None if the config names no training data, as configs of exported models may."""
     if message.train_input_reader.WhichOneof("input_reader") is None:
         return None
-    merge = message.train_config.merge_multiple_label_boxes
-    return input_reader.build(message.train_input_reader, num_classes, is_training=True, merge_boxes=merge)
+    return input_reader.build(
+        message.train_input_reader,
+        num_classes,
+        is_training=True,
+        merge_boxes=message.train_config.merge_multiple_label_boxes,
+        class_scores=_class_scores(message),
+        open_images=message.model.center_net.object_center_params.use_labeled_classes,
+    )
+
+
+def _class_scores(message: pipeline_pb2.TrainEvalPipelineConfig) -> int:
+    """Columns of the scores that boxes are learnt by; 0 where they are of one class."""
+    settings = model.settings(message.model)
+    return settings.num_classes if message.train_config.use_multiclass_scores else 0
+
+
+def _reads_image_labels(message: eval_pb2.EvalConfig) -> bool:
+    return message.skip_predictions_for_unlabeled_class or not OPEN_IMAGES_METRICS.isdisjoint(message.metrics_set)
 
 
 def _categories(inputs: list[InputOptions | None], num_classes: int) -> tuple[Category, ...]:

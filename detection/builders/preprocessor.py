@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from detection import registry
-from detection.data.augment import color, crop, flip, pad, patches, rows, scale
+from detection.data.augment import auto_augment, color, crop, flip, pad, patches, rows, scale
 from detection.data.resize import Method
 from detection.data.sample import Augmentation
 from detection.protos import preprocessor_pb2
@@ -193,6 +193,8 @@ _BUILDERS: dict[str, Callable[[Any], Augmentation]] = {
     ),
     "drop_label_probabilistically": _plain(rows.drop_label_probabilistically, "label", "drop_probability"),
     "remap_labels": _remap_labels,
+    "convert_class_logits_to_softmax": _plain(rows.convert_class_logits_to_softmax, "temperature"),
+    "autoaugment_image": _plain(auto_augment.autoaugment_image, "policy_name"),
     "custom": lambda part: registry.augmentation.make(part.name, parameters=part.parameters, field="custom"),
 }
 SUPPORTED = tuple(_BUILDERS)

@@ -32,7 +32,7 @@ def build(message: ssd_pb2.Ssd, resizer: Resizer) -> Ssd:
     # Otherwise images are padded, by the resizer or to the largest image of their batch.
     fixed = all(resizer.static_shape) and not resizer.pads
     return Ssd(
-        num_classes=message.num_classes,
+        num_classes=message.num_classes - message.explicit_background_class,
         extractor=extractor,
         anchors=anchors,
         head=box_predictor.build_dense(
@@ -76,7 +76,7 @@ def _assigner(message: ssd_pb2.Ssd, normalised: bool) -> TargetAssigner:
         negative_class_weight=message.negative_class_weight,
         background_as_zeros=message.encode_background_as_zeros,
         normalised=normalised,
-        background_column=message.add_background_class,
+        background_column=message.add_background_class or message.explicit_background_class,
     )
 
 

@@ -17,6 +17,7 @@ from detection.heads.position_sensitive import PositionSensitiveHead, PositionSe
 from detection.heads.region import RegionHead, RegionHeadOptions
 from detection.losses.weighted_smooth_l1 import WeightedSmoothL1
 from detection.losses.weighted_softmax import WeightedSoftmax
+from detection.meta_architectures.box_features import BoxFeatures, NoBoxFeatures
 from detection.meta_architectures.fast_rcnn import GivenProposals
 from detection.meta_architectures.faster_rcnn import CropRegions, RegionProposalNetwork, RpnSettings
 from detection.meta_architectures.multibox_loss import LossTerms
@@ -80,7 +81,13 @@ def _second_stage(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtrac
         postprocessing=post_processing.build(message.second_stage_post_processing),
         normalization=normalize(message.num_classes),
         add_groundtruth=message.second_stage_add_groundtruth,
+        box_features=_box_features(message),
     )
+
+
+def _box_features(message: faster_rcnn_pb2.FasterRcnn) -> BoxFeatures | NoBoxFeatures:
+    final, cropped = message.output_final_box_features, message.output_final_box_rpn_features
+    return BoxFeatures(final, cropped) if final or cropped else NoBoxFeatures()
 
 
 def _region_matcher(message: faster_rcnn_pb2.FasterRcnn) -> ArgMaxMatcher:

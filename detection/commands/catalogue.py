@@ -38,6 +38,7 @@ COMMANDS = (
     Entry(
         "check", CONFIGS, "explain pipeline configs, or report everything that is wrong with them", "check_config.py"
     ),
+    Entry("anchors", CONFIGS, "measure whether anchors fit the boxes of the data, and find better ones"),
     Entry("train", TRAINING, "train a detector, evaluating as it goes; again: resume"),
     Entry("evaluate", TRAINING, "evaluate the checkpoints of a training run"),
     Entry(

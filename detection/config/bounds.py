@@ -13,10 +13,15 @@ from detection.config import fields
 from detection.config.fields.row import Field, Use
 from detection.config.schema import is_message, message_name, short, shown
 from detection.config.walk import join
-from detection.tools.suggest import did_you_mean
+from detection.tools.suggest import closest, did_you_mean
 
 # Oneofs that may be empty; in all others a message that is present must set a member.
-OPTIONAL_ONEOFS = {"normalizer_oneof", "regularizer_oneof", "feature_pyramid_oneof", "input_reader", "calibrator"}
+OPTIONAL_ONEOFS = {
+    *("normalizer_oneof", "regularizer_oneof", "initializer_oneof", "feature_pyramid_oneof"),
+    *("input_reader", "calibrator"),
+}
+_MOST_LISTED = 25  # names in a message; if there are more, only the nearest are listed
+_NEAREST = 5
 _FLOATS = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
 
 
@@ -64,15 +69,26 @@ def _other_values(row: Field, here: str, field: FieldDescriptor, value: Any) -> 
         if name not in row.values and (row.registry is None or row.registry.find(name) is None):
             known = [choice for choice in row.values if choice]
             known += row.registry.names() if row.registry is not None else ()
-            hint = did_you_mean(item, known, cutoff=0.85) if isinstance(item, str) else ""
-            yield f"{here} ({said}) is not supported; use {one_of(known)}{hint}"
+            yield f"{here} ({said}) is not supported; {_instead(item, known)}"
 
 
 def _alternatives(field: FieldDescriptor, name: str, place: Field | None) -> str:
     """The members of the same oneof that are allowed at this place, as a fix."""
     group = field.containing_oneof
     possible = fields.choices(name, group.fields, place) if group is not None else []
-    return f"use {one_of(possible)}" if possible else "remove it"
+    return _instead(field.name, possible) if possible else "remove it"
+
+
+def _instead(name: Any, known: list[str]) -> str:
+    """What to use: all that is known, or, of very many, what is nearest and where the others are listed."""
+    if len(known) <= _MOST_LISTED:
+        hint = did_you_mean(name, known, cutoff=0.85) if isinstance(name, str) else ""
+        return f"use {one_of(known)}{hint}"
+    near = closest(name, known, limit=_NEAREST) if isinstance(name, str) else []
+    some = (
+        f"the nearest {'are' if len(near) > 1 else 'is'} {', '.join(near)}" if near else f"use {known[0]}, for example"
+    )
+    return f"{some}; docs/config.md, which python -m detection.config.reference prints, lists all {len(known)}"
 
 
 def one_of(names: list[str]) -> str:
@@ -91,7 +107,8 @@ def incomplete(message: Message, path: str, place: Field | None = None) -> Itera
             yield f"{path or 'the config'} is empty; set {one_of(fields.choices(name, group.fields, place))}"
 
 
-_USUAL = {"RegionSimilarityCalculator": "iou_similarity"}  # messages whose usual member is not the first in the schema
+# Messages whose usual field is not the first in the schema.
+_USUAL = {"RegionSimilarityCalculator": "iou_similarity", "Hyperparams": "initializer"}
 
 
 def _example(field: FieldDescriptor, row: Field) -> str:
@@ -101,7 +118,7 @@ def _example(field: FieldDescriptor, row: Field) -> str:
     inner = message_name(field.message_type)
     needed = [each.name for each in fields.rows(inner).values() if each.required]
     possible = [name for group in field.message_type.oneofs for name in fields.choices(inner, group.fields, row)]
-    usual = [name for name in possible if name == _USUAL.get(inner)]
+    usual = [_USUAL[inner]] if inner in _USUAL else []
     first = (*needed, *usual, *possible)[:1]
     return f"add {field.name} {{ {first[0] + ' { ... }' if first else '...'} }}"
 

@@ -57,6 +57,16 @@ def locate(path: str | os.PathLike[str]) -> str:
     return str(find(text.removeprefix(PREFIX))) if text.startswith(PREFIX) else text
 
 
+def meant_by(path: str) -> str:
+    """Returns `; did you mean builtin:NAME?` if a file with the name of `path` comes with the package, otherwise ""."""
+    stem, ending = os.path.splitext(os.path.basename(path))
+    name = stem if ending in _SUFFIXES else stem + ending
+    try:
+        return f"; did you mean {PREFIX}{name}?" if name in files() else ""
+    except ConfigError:  # They are not installed.
+        return ""
+
+
 def summary(path: Path) -> str:
     """The first line of the comment at the top of a file."""
     with open(path, encoding="utf-8") as stream:

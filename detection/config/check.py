@@ -66,7 +66,7 @@ def problems(
     found, remarks = examine(config, training=training, uncertain=places.uncertain, names_known=not failed)
     found = failed + found
     if places.uncertain:  # The value may be in the part that could not be read.
-        found = [text for text in found if places.is_written(text)]
+        found = [text for text in found if places.is_certain(text)]
     faults: list[DetectionError] = [ConfigError(f"{places.of(text)}: {text}") for text in found]
     warnings = [f"{places.of(text)}: {text}" for text in remarks]
     if check_paths:
@@ -74,7 +74,7 @@ def problems(
         for problem in missing:
             if isinstance(problem, DetectionError):
                 faults.append(problem)
-            elif not places.uncertain or places.is_written(problem):
+            elif not places.uncertain or places.is_certain(problem):
                 faults.append(ConfigError(f"{places.of(problem)}: {problem}"))
         warnings += [f"{places.of(text)}: {text}" for text in unusual]
     return faults, warnings
@@ -117,7 +117,7 @@ def examine(
             (faults if is_fault else warnings).append(text)
     for here, each in everything:
         name, whole = message_name(each.DESCRIPTOR), not _lacks(here, uncertain)
-        if whole:
+        if here not in uncertain:  # What its own fields hold is known, even if messages in it are not.
             faults += bounds.incomplete(each, here, placed.get(here))
         faults += bounds.out_of_range(each, here)
         large = list(bounds.too_large(each, here))

@@ -52,7 +52,7 @@ def read(path: str | os.PathLike[str]) -> text.Loaded:
     try:
         data = _read(path)
     except OSError as error:
-        near = _one_of(_configs_in(os.path.dirname(path)))
+        near = builtin.meant_by(path) or _one_of(_configs_in(os.path.dirname(path)))
         raise ConfigError(f"{path}: cannot read the config: {error.strerror or error}{near}") from None
     except ValueError as error:  # The name has a null character.
         raise ConfigError(f"{path!r}: not a file name: {error}") from None

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from google.protobuf.message import Message
 
 from detection.config.legacy import Written
-from detection.config.schema import is_message
+from detection.config.schema import is_map, is_message
 from detection.config.walk import join
 from detection.errors import ConfigError, combined
 
@@ -61,10 +61,16 @@ class Places:
             lines = error.lines()
             raise combined([ConfigError(f"{self.of(line)}: {line}") for line in lines]) from error
 
-    def is_written(self, sentence: str) -> bool:
-        """Whether the field that a sentence is about is set, in the file or by a flag."""
+    def is_certain(self, sentence: str) -> bool:
+        """Whether the value of the field that a sentence is about is known.
+
+        It is if the field is set, in the file or by a flag, or if every other field of its message could be read.
+        """
         path = path_of(sentence)
-        return path in self._lines or any(place in self._flags for place in _outwards(path))
+        if path in self._lines or any(place in self._flags for place in _outwards(path)):
+            return True
+        holder = path.rpartition(".")[0]
+        return holder in self._lines and _without_indices(holder) not in map(_without_indices, self.uncertain)
 
     def of(self, sentence: str) -> str:
         """The prefix of a message: `my.config:12`, or `my.config, --set path=value`.
@@ -77,6 +83,10 @@ class Places:
             if path in self._lines:
                 return f"{self.source}:{self._lines[path]}"
         return self.source
+
+
+def _without_indices(path: str) -> str:
+    return re.sub(r"\[\d+\]", "", path)
 
 
 def path_of(sentence: str) -> str:
@@ -96,16 +106,25 @@ def _outwards(path: str) -> Iterator[str]:
 
 
 def _changed(before: Message, after: Message, path: str) -> Iterator[str]:
-    """Paths of the fields that differ, as deep as both messages have them."""
+    """Paths of the fields that differ, as deep as both messages have them.
+
+    A list that has grown yields its new elements too, and a oneof that was emptied its message, which then lacks the
+    choice.
+    """
     for field in after.DESCRIPTOR.fields:
         old, new, here = getattr(before, field.name), getattr(after, field.name), join(path, field.name)
         if old == new and (field.is_repeated or before.HasField(field.name) == after.HasField(field.name)):
             continue
-        if not is_message(field) or field.message_type.GetOptions().map_entry:
+        added = range(len(old), len(new)) if field.is_repeated and not is_map(field) else ()
+        if added and list(new[: len(old)]) == list(old):
+            yield from (here, *(f"{here}[{index}]" for index in added))
+        elif not is_message(field) or is_map(field):
             yield here
         elif not field.is_repeated:
             both = before.HasField(field.name) and after.HasField(field.name)
             yield from _changed(old, new, here) if both else [here]
+            emptied = field.containing_oneof is not None and after.WhichOneof(field.containing_oneof.name) is None
+            yield from [path] if emptied and path else []
         elif len(old) == len(new):
             for index, (one, other) in enumerate(zip(old, new, strict=True)):
                 yield from _changed(one, other, f"{here}[{index}]")

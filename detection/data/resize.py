@@ -117,7 +117,7 @@ class Resizer:
                 resized = tf.pad(resized - color, margin) + color
             else:
                 resized = tf.pad(resized, margin)
-        resized.set_shape([images.shape[0], *self.static_shape, 3])
+        resized.set_shape([images.shape[0], *self.static_shape, images.shape[-1] or 3])
         true_shape = tf.stack([height, width])
         return ImageBatch(images=resized, true_shapes=tf.tile(true_shape[tf.newaxis], [shape[0], 1]))
 

@@ -21,6 +21,8 @@ class Record(NamedTuple):
     path: tf.Tensor  # string [], the shard
     index: tf.Tensor  # int64 [], position in the shard, from 0
     serialized: tf.Tensor  # string []
+    # int64 [], of a sequence (`reading.frames`): which of its annotated frames, any number; empty for a single image
+    frame: tf.Tensor | tuple[()] = ()
 
 
 class SampleProposals(NamedTuple):
@@ -47,6 +49,7 @@ class Sample(NamedTuple):
     proposals: SampleProposals | tuple[()] = ()  # empty if the input has none
     group_of: tf.Tensor | tuple[()] = ()  # bool [n], as of types.Groundtruth; empty where it is not read
     checked: tf.Tensor | tuple[()] = ()  # bool [K], as of types.Groundtruth; empty where it is not read
+    class_scores: tf.Tensor | tuple[()] = ()  # float32 [n, K or K + 1], of each class; empty where a box has one class
 
 
 class SampleInfo(NamedTuple):
@@ -65,7 +68,8 @@ BOX_FIELDS = ("boxes", "classes", "weights", "is_crowd", "difficult", "areas")
 
 def box_fields(sample: Sample) -> tuple[str, ...]:
     """The fields that the sample has a row a box of."""
-    return BOX_FIELDS if isinstance(sample.group_of, tuple) else (*BOX_FIELDS, "group_of")
+    given = (field for field in ("group_of", "class_scores") if not isinstance(getattr(sample, field), tuple))
+    return (*BOX_FIELDS, *given)
 
 
 def keep_rows(sample: Sample, keep: tf.Tensor) -> Sample:

@@ -65,6 +65,8 @@ class CocoEvaluator:
             ByCategory/<name>`.
         super_categories: name -> names of categories; adds their mean AP,
             `DetectionBoxes_PerformanceBySuperCategory/<name>`.
+        labelled_only: whether to ignore detections of classes that the image-level labels do not name.
+        unlabelled_is_checked: with labelled_only, whether an image without such labels counts for all classes.
         fast: whether to use hotcoco; None uses it if it is installed.
     """
 
@@ -75,6 +77,8 @@ class CocoEvaluator:
         per_category_tags: bool = False,
         all_per_category_tags: bool = False,
         super_categories: Mapping[str, Sequence[str]] | None = None,
+        labelled_only: bool = False,
+        unlabelled_is_checked: bool = True,
         fast: bool | None = None,
     ) -> None:
         self._names = {class_ + 1: name for class_, name in sorted(category_names(categories).items())}
@@ -82,6 +86,7 @@ class CocoEvaluator:
         self._per_category_tags = per_category_tags
         self._all_per_category_tags = all_per_category_tags
         self._super_categories = _members(super_categories or {}, categories)
+        self._labelled_only, self._unlabelled_is_checked = labelled_only, unlabelled_is_checked
         self._fast = importlib.util.find_spec("hotcoco") is not None if fast is None else fast
         self.clear()
 
@@ -94,9 +99,17 @@ class CocoEvaluator:
         """Adds one image; see `Evaluator.add`."""
         # Stored as arrays, which take a tenth of the memory of COCO's dicts.
         objects = groundtruth.rows(np.isin(groundtruth.classes, self._classes))
-        found = ImageDetections(*(field[np.isin(detections.classes, self._classes)] for field in detections))
+        counted = np.isin(detections.classes, self._evaluated(groundtruth))
+        found = ImageDetections(*(field[counted] for field in detections))
         self._images.append((image_id, objects, found))
         self._arrays = None
+
+    def _evaluated(self, groundtruth: ImageGroundtruth) -> np.ndarray:
+        """Returns the classes whose detections in this image count, int [e]."""
+        checked = groundtruth.checked
+        if not self._labelled_only or checked is None or (not len(checked) and self._unlabelled_is_checked):
+            return self._classes
+        return np.intersect1d(self._classes, checked)
 
     def result(self) -> dict[str, float]:
         """Returns tag -> value over all images added."""

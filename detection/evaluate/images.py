@@ -123,7 +123,7 @@ def picture(example: Example, image: EvaluatedImage) -> tuple[np.ndarray, float]
     relative to the original.
     """
     true_height, true_width = (int(side) for side in np.asarray(example.batch.true_shapes)[image.row])
-    pixels = np.asarray(example.batch.images[image.row])[:true_height, :true_width]
+    pixels = np.asarray(example.batch.images[image.row])[:true_height, :true_width, :3]
     scale = min(1.0, _PICTURE_SIDE / max(image.shape))
     height, width = (max(1, round(scale * side)) for side in image.shape)
     frame = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))

@@ -33,6 +33,8 @@ def _coco(settings: EvalSettings, categories: Sequence[Category]) -> Evaluator:
         per_category_tags=settings.per_category_tags,
         all_per_category_tags=settings.all_per_category_tags,
         super_categories=dict(settings.super_categories),
+        labelled_only=settings.labelled_only,
+        unlabelled_is_checked=settings.unlabelled_is_checked,
     )
 
 

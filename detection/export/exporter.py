@@ -81,13 +81,14 @@ def export(
     Raises:
         ConfigError: the message names file and field, variable, or flag. Nothing is written then.
     """
-    # Report a wrong flag or path before building the model.
-    serving_input.spec()
     prefix = checkpoint_files.locate(checkpoint)
     if not isinstance(pipeline, Pipeline):
         pipeline = _load(pipeline, overrides, override_text)
     elif overrides or override_text:
         raise ConfigError("overrides apply to a config file; pass them to load_pipeline")
+    # Report a wrong flag before building the model.
+    serving_input = serving_input._replace(channels=pipeline.channels)
+    serving_input.spec()
     detector = pipeline.detector()
     step = pipeline.restore(detector, prefix, allow_unused=allow_unused_checkpoint_variables)
     frozen = serving_graph(detector, pipeline.resizer, serving_input)

@@ -39,12 +39,13 @@ class Images(NamedTuple):
     one: bool  # a single image was passed, not a list
 
 
-def decode(images: object, names: Sequence[str] | None = None) -> Images:
+def decode(images: object, names: Sequence[str] | None = None, channels: int = 3) -> Images:
     """Decodes all images of an argument.
 
     Args:
         images: see the module docstring.
         names: names of the images in error messages; None uses paths, or numbers for images without a path.
+        channels: of the images; if not 3, only arrays are accepted.
 
     Raises:
         DataError: the message names the image, its type, and what is accepted.
@@ -64,7 +65,7 @@ def decode(images: object, names: Sequence[str] | None = None) -> Images:
             " leave them out"
         )
     names = [str(name) for name in names]
-    return Images([_decoded(image, name) for image, name in zip(given, names, strict=True)], names, one)
+    return Images([_decoded(image, name, channels) for image, name in zip(given, names, strict=True)], names, one)
 
 
 def _is_one(images: object) -> bool:
@@ -105,7 +106,9 @@ def _listed(images: object) -> list:
     return list(images)
 
 
-def _decoded(image: object, name: str) -> np.ndarray:
+def _decoded(image: object, name: str, channels: int) -> np.ndarray:
+    if channels != 3 and not _is_array(image):
+        raise DataError(f"{name}: this model takes images of {channels} channels; give uint8 [h, w, {channels}] arrays")
     if isinstance(image, str | os.PathLike):
         return _read(image, name)
     if isinstance(image, bytes | bytearray | memoryview):
@@ -118,11 +121,10 @@ def _decoded(image: object, name: str) -> np.ndarray:
         raise DataError(f"{name}: {_kind(image)} is not an image; pass {ACCEPTED}")
     array = _array(image, name)
     if array.ndim == 0 and isinstance(array.item(), str | bytes):
-        return _decoded(array.item(), name)
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
-        raise DataError(
-            f"{name}: {array.dtype} {list(array.shape)}{_advice(array)}; pass uint8 [height, width, 3], RGB, or a path"
-        )
+        return _decoded(array.item(), name, channels)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != channels or 0 in array.shape:
+        wanted = "uint8 [height, width, 3], RGB, or a path" if channels == 3 else f"uint8 [height, width, {channels}]"
+        raise DataError(f"{name}: {array.dtype} {list(array.shape)}{_advice(array)}; pass {wanted}")
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
         pixels = array.shape[0] * array.shape[1]
         raise DataError(

@@ -62,6 +62,7 @@ class Predictor:
         inputs = dict(self._signature.structured_input_signature[1])
         self._proposals_spec: tf.TensorSpec | None = inputs.pop(PROPOSALS, None)
         ((self._key, self._spec),) = inputs.items()
+        self._channels: int = (self._spec.shape[-1] if self._spec.shape.rank == 4 else None) or 3
 
     @property
     def takes_proposals(self) -> bool:
@@ -126,7 +127,7 @@ class Predictor:
             ConfigError: there is too little memory, or proposals are missing or not accepted by the model.
         """
         _check_numbers(min_score, max_boxes, batch_size)
-        arrays, names, one = image_arguments.decode(images, names)
+        arrays, names, one = image_arguments.decode(images, names, self._channels)
         proposals = _of_one(proposals) if one else proposals
         regions = self._regions(proposals, arrays, names)
         results: dict[int, Result] = {}

@@ -16,8 +16,9 @@ best first, any P; rows without area are padding (`proposals.serving_input`).
 Outputs, all float32: detection_boxes [B, D, 4] (normalised ymin, xmin, ymax, xmax), detection_scores [B, D]
 (descending), detection_classes [B, D] (label ids, from 1), num_detections [B], detection_anchor_indices [B, D] (rows of
 the raw boxes), detection_multiclass_scores [B, D, K + 1], raw_detection_boxes [B, R, 4], raw_detection_scores
-[B, R, K + 1] (background first; K columns for detectors without a background class, such as CenterNet). Rows from
-num_detections on are padding.
+[B, R, K + 1] (background first; K columns for detectors without a background class, such as CenterNet), and, if the
+config asks for them, detection_features and cropped_rpn_box_features [B, D, h, w, c]. Rows from num_detections on are
+padding.
 """
 
 from __future__ import annotations
@@ -57,8 +58,9 @@ class ServingInput(NamedTuple):
 
     kind: str = "image_tensor"  # one of INPUT_TYPES
     key: str = "input_tensor"  # name of the argument in the signature
-    shape: tuple[int | None, ...] | None = None  # [B, h, w, 3] or [B]; None leaves all sizes variable
+    shape: tuple[int | None, ...] | None = None  # [B, h, w, channels] or [B]; None leaves all sizes variable
     num_proposals: int | None = None  # number of proposals P of Fast R-CNN; None leaves it variable
+    channels: int = 3  # of images: red, green, blue and any additional ones
 
     def spec(self) -> tf.TensorSpec:
         """Returns type and shape of the input of images. Raises ConfigError if the fields are inconsistent."""
@@ -67,15 +69,20 @@ class ServingInput(NamedTuple):
         if self.key not in INPUT_KEYS:
             raise ConfigError(f"--input_key={self.key}: unknown; one of {', '.join(INPUT_KEYS)}")
         images = self.kind not in STRINGS
-        free: tuple[int | None, ...] = (None, None, None, 3) if images else (None,)
+        if not images and self.channels != 3:
+            raise ConfigError(
+                f"--input_type={self.kind}: an image file has 3 channels, and this detector takes images of"
+                f" {self.channels}; use image_tensor or float_image_tensor"
+            )
+        free: tuple[int | None, ...] = (None, None, None, self.channels) if images else (None,)
         shape = free if self.shape is None else tuple(self.shape)
         fits = (
             len(shape) == len(free)
-            and (not images or shape[-1] == 3)
+            and (not images or shape[-1] == self.channels)
             and all(size is None or size > 0 for size in shape)
         )
         if not fits:
-            expected = "batch,height,width,3" if images else "batch"
+            expected = f"batch,height,width,{self.channels}" if images else "batch"
             raise ConfigError(
                 f"--input_shape={self.shape}: {self.kind} has the shape {expected}, each above 0, or -1 for any"
             )
@@ -162,6 +169,7 @@ def outputs(detections: Detections) -> dict[str, tf.Tensor]:
     """Returns detections with the keys, dtypes and class numbers of the TF Object Detection API."""
     rows = tf.shape(detections.scores)[1]
     valid = tf.range(rows)[tf.newaxis] < detections.counts[:, tf.newaxis]
+    features = {"detection_features": detections.box_features, "cropped_rpn_box_features": detections.cropped_features}
     return {
         "detection_boxes": detections.boxes,
         "detection_scores": detections.scores,
@@ -172,6 +180,7 @@ def outputs(detections: Detections) -> dict[str, tf.Tensor]:
         "detection_multiclass_scores": tf.gather(detections.raw_scores, detections.rows, batch_dims=1),
         "raw_detection_boxes": detections.raw_boxes,
         "raw_detection_scores": detections.raw_scores,
+        **{key: tensor for key, tensor in features.items() if tensor is not None},
     }
 
 

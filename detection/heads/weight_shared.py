@@ -18,7 +18,7 @@ import tensorflow as tf
 from detection.heads.dense import rows_of_anchors
 from detection.networks.blocks import Chain, Dropout
 from detection.networks.hyperparams import Hyperparams
-from detection.networks.keras_layers import kernel_variables, norm_variables
+from detection.networks.keras_layers import group_norm_variables, kernel_variables, norm_variables
 from detection.networks.layers import Conv, SeparableConv
 
 
@@ -150,6 +150,7 @@ class WeightSharedHead(keras.layers.Layer):
             path = f"_additional_projection_layers/{number}"
             keys |= _below(f"{path}/0", kernel_variables(layer))
             keys |= _below(f"{path}/1", norm_variables(layer.batch_norm) if layer.batch_norm else {})
+            keys |= _below(f"{path}/1", group_norm_variables(layer.group_norm) if layer.group_norm else {})
         keys |= _below("_box_prediction_head/_box_encoder_layers/0", kernel_variables(self.boxes))
         behind = 0 if self.options.dropout_keep is None else 1  # dropout is counted as a layer
         path = f"_prediction_heads/{classes}/_class_predictor_layers/{behind}"
@@ -173,13 +174,17 @@ def _convolution(
 def _tower_keys(tower: Tower, head: str) -> Iterator[tuple[str, keras.Variable]]:
     """Yields the keys of a tower: its convolutions by tower, its batch norms by head and map.
 
-    Every layer of the tower counts as three: convolution, batch norm and activation.
+    Every layer of the tower counts as three: convolution, batch norm and activation. The reference's Keras models have
+    no group norm; ours is where its batch norm would be.
     """
     for number, layer in enumerate(tower.convolutions):
         yield from _below(f"_head_scope_conv_layers/{tower.name}/{number}", kernel_variables(layer)).items()
         for level, norm in enumerate(layer.batch_norm.norms if layer.batch_norm else ()):
             path = f"_base_tower_layers_for_heads/{head}/{level}/{3 * number + 1}"
             yield from _below(path, norm_variables(norm)).items()
+        if layer.group_norm is not None:  # one for all maps
+            path = f"_base_tower_layers_for_heads/{head}/0/{3 * number + 1}"
+            yield from _below(path, group_norm_variables(layer.group_norm)).items()
 
 
 def _below(path: str, variables: dict[str, keras.Variable]) -> dict[str, keras.Variable]:

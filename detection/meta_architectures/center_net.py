@@ -23,7 +23,7 @@ from detection.meta_architectures.penalties import sum_of_penalties
 from detection.ops import boxes as box_ops
 from detection.ops import center_targets, peaks
 from detection.ops.nms import MulticlassNms
-from detection.types import CenterPredictions, Detections, Example, Groundtruth, ImageBatch
+from detection.types import CenterPredictions, Detections, Example, Groundtruth, ImageBatch, is_given
 
 Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -37,6 +37,7 @@ class CenterLosses:
     center_weight: float = 1.0
     size_weight: float = 0.1
     offset_weight: float = 1.0
+    labelled_only: bool = False  # whether the heat maps of classes without image-level label are left out
     overlap: float = 0.7  # minimum IoU of a box with a shifted centre for which the penalty is reduced
 
 
@@ -101,9 +102,12 @@ class CenterNet(keras.layers.Layer):
         map_shape = box_ops.image_shape(predictions.center_logits[0])
         targets = center_targets.assign(groundtruth, map_shape, STRIDE, self.num_classes, terms.overlap)
         weights = _inside(map_shape, -(-predictions.true_shapes // STRIDE))
+        of_classes = _labelled(groundtruth) if terms.labelled_only else 1.0
         center = tf.add_n(
             [
-                tf.reduce_sum(terms.center(_as_rows(logits), _as_rows(targets.heat_maps), _as_rows(weights)[..., 0]))
+                tf.reduce_sum(
+                    of_classes * terms.center(_as_rows(logits), _as_rows(targets.heat_maps), _as_rows(weights)[..., 0])
+                )
                 for logits in predictions.center_logits
             ]
         )
@@ -185,6 +189,17 @@ def _inside(map_shape: tuple, shapes: tf.Tensor) -> tf.Tensor:
     """Returns a mask, float32 [B, h, w, 1]: 1 inside the heights and widths `shapes`, int32 [B, 2]."""
     y, x = (tf.range(side) < shapes[:, axis : axis + 1] for axis, side in enumerate(map_shape))
     return tf.cast(y[:, :, tf.newaxis] & x[:, tf.newaxis, :], tf.float32)[..., tf.newaxis]
+
+
+def _labelled(groundtruth: Groundtruth) -> tf.Tensor | float:
+    """Returns float32 [B, 1, K], 1 for the classes of the image-level labels.
+
+    All are 1 if an image has no labels, as in the TF Object Detection API, or if labels are not read.
+    """
+    if not is_given(groundtruth.checked):
+        return 1.0
+    known = groundtruth.checked | ~tf.reduce_any(groundtruth.checked, axis=1, keepdims=True)
+    return tf.cast(known, tf.float32)[:, tf.newaxis]
 
 
 def _as_rows(x: tf.Tensor) -> tf.Tensor:

@@ -15,6 +15,7 @@ from typing import Protocol
 import keras
 import tensorflow as tf
 
+from detection.meta_architectures.box_features import BoxFeatures, NoBoxFeatures
 from detection.meta_architectures.multibox_loss import LossTerms, multibox_loss
 from detection.meta_architectures.proposal_sampler import AllProposals, ProposalSampler, valid_rows
 from detection.meta_architectures.target_normalization import Identity, TargetNormalization
@@ -62,6 +63,7 @@ class SecondStage(keras.layers.Layer):
         postprocessing: score conversion and per-class non-maximum suppression.
         normalization: normalises the box codes that the box layer is trained on.
         add_groundtruth: whether groundtruth boxes are added to the proposals in training.
+        box_features: which features of detections are outputs; None: none.
     """
 
     def __init__(
@@ -75,12 +77,14 @@ class SecondStage(keras.layers.Layer):
         postprocessing: PostProcessing,
         normalization: TargetNormalization | Identity,
         add_groundtruth: bool = False,
+        box_features: BoxFeatures | NoBoxFeatures | None = None,
     ) -> None:
         super().__init__(name="SecondStage", autocast=False)
         self.num_classes, self.add_groundtruth = num_classes, add_groundtruth
         self.regions, self.normalization = regions, normalization
         self.assigner, self.sampler = assigner, sampler
         self.loss_terms, self.postprocessing = loss_terms, postprocessing
+        self.box_features = box_features or NoBoxFeatures()
 
     @property
     def measures_targets(self) -> bool:
@@ -132,6 +136,8 @@ class SecondStage(keras.layers.Layer):
         if boxes.shape[2] == 1:
             boxes = boxes[:, :, 0]
         kept, rows = self.postprocessing.nms.with_indices(boxes, scores[..., 1:], box_ops.image_windows(true_shapes))
+        shape = box_ops.image_shape(predictions.images)
+        final, cropped = self.box_features(self.regions, predictions.feature_maps, kept.boxes, shape)
         return Detections(
             boxes=box_ops.to_normalised(kept.boxes, true_shapes),
             scores=kept.scores,
@@ -140,6 +146,8 @@ class SecondStage(keras.layers.Layer):
             raw_boxes=box_ops.to_normalised(_best_boxes(boxes, scores), true_shapes),
             raw_scores=scores,
             rows=rows,
+            box_features=final,
+            cropped_features=cropped,
         )
 
     def measure_targets(self, examples: Iterable[Example]) -> tf.Tensor:

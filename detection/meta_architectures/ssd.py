@@ -28,7 +28,7 @@ from detection.types import DensePredictions, Detections, Example, Groundtruth, 
 class FilledPadding:
     """Fills the padding of scaled images with one value (the reference scales first, then resizes and pads)."""
 
-    value: tuple[float, ...]  # per channel, of scaled images
+    value: tuple[float, ...]  # of the first channels of scaled images; of others 0
 
     def __call__(self, images: tf.Tensor, true_shapes: tf.Tensor) -> tf.Tensor:
         """Fills scaled images float32 [B, H, W, 3] outside their true shapes, int32 [B, 2]."""
@@ -36,7 +36,8 @@ class FilledPadding:
         inside_y = tf.range(height) < true_shapes[:, :1]
         inside_x = tf.range(width) < true_shapes[:, 1:]
         inside = inside_y[:, :, tf.newaxis, tf.newaxis] & inside_x[:, tf.newaxis, :, tf.newaxis]
-        return tf.where(inside, images, tf.constant(self.value))
+        others = (images.shape[-1] or len(self.value)) - len(self.value)
+        return tf.where(inside, images, tf.constant((*self.value, *[0.0] * others)))
 
 
 class NoPadding:
@@ -69,6 +70,7 @@ class Ssd(keras.layers.Layer):
 
     takes_proposals = False
     measures_targets = False
+    image_channels = 3  # of the images that its weights are made for
 
     def __init__(
         self,
@@ -175,7 +177,7 @@ class Ssd(keras.layers.Layer):
         Runs eagerly, because tracing takes four times as long.
         """
         if not self.weights:  # `variables` also has the state of random generators, which exists from the beginning
-            self.predict(ImageBatch(tf.zeros([1, 128, 128, 3]), tf.constant([[128, 128]])))
+            self.predict(ImageBatch(tf.zeros([1, 128, 128, self.image_channels]), tf.constant([[128, 128]])))
 
 
 def _shape(features: tf.Tensor) -> tuple:

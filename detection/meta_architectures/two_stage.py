@@ -60,6 +60,8 @@ class TwoStage(keras.layers.Layer):
         second_stage: steps 3, 4, 6 and 7, including slot 2.
     """
 
+    image_channels = 3  # of the images that its weights are made for
+
     def __init__(
         self,
         *,
@@ -154,7 +156,7 @@ class TwoStage(keras.layers.Layer):
         """Creates every variable by running one small image with one region; no variable depends on their sizes."""
         if self.weights:
             return
-        maps = as_maps(self.body(tf.zeros([1, 128, 128, 3])))
+        maps = as_maps(self.body(tf.zeros([1, 128, 128, self.image_channels])))
         self.proposer.build_weights(maps)
         self.second_stage.build_weights(maps)
 

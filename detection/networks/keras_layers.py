@@ -13,6 +13,7 @@ import keras
 
 from detection.networks.blocks import Branches, Chain
 from detection.networks.dense import CropDense, Dense
+from detection.networks.group_norm import GroupNorm
 from detection.networks.layers import BatchNorm, Conv, DepthwiseConv, SeparableConv, TransposedConv
 
 KerasLayer = dict[str, keras.Variable]  # by the name of the attribute that holds it
@@ -47,7 +48,7 @@ def _(layer: Conv | DepthwiseConv | SeparableConv | TransposedConv) -> Iterator[
     if layer.batch_norm is not None:
         yield norm_variables(layer.batch_norm)
     if layer.group_norm is not None:
-        yield {"gamma": layer.group_norm.gamma, "beta": layer.group_norm.beta}
+        yield group_norm_variables(layer.group_norm)
 
 
 @keras_layers.register
@@ -109,6 +110,8 @@ def _by_distance(branch: Sequence[keras.layers.Layer | Fork], distance: int = 0)
             yield distance + 2, kernel_variables(part)
             if part.batch_norm is not None:
                 yield distance + 1, norm_variables(part.batch_norm)
+            if part.group_norm is not None:
+                yield distance + 1, group_norm_variables(part.group_norm)
             distance += 3
 
 
@@ -130,6 +133,11 @@ def norm_variables(layer: BatchNorm) -> KerasLayer:
         "moving_variance": layer.moving_variance,
     }
     return {attribute: variable for attribute, variable in variables.items() if variable is not None}
+
+
+def group_norm_variables(layer: GroupNorm) -> KerasLayer:
+    """Variables of a group norm."""
+    return {"gamma": layer.gamma, "beta": layer.beta}
 
 
 def listed(layers: Iterable[keras.layers.Layer], first: int = 0) -> dict[str, keras.Variable]:

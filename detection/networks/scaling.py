@@ -1,6 +1,7 @@
 """Scaling of images to the input range that each network, and so its checkpoints, was trained with.
 
-Every function takes float32 [B, H, W, 3], RGB, 0 to 255, and works elementwise.
+Every function takes float32 [B, H, W, 3], RGB, 0 to 255, and works elementwise. Images with more channels are not
+scaled by functions with channel means, as in the TF Object Detection API.
 """
 
 from __future__ import annotations
@@ -21,16 +22,18 @@ def to_unit_range(images: tf.Tensor) -> tf.Tensor:
 
 def subtract_resnet_means(images: tf.Tensor) -> tf.Tensor:
     """Subtracts the channel means, for the ResNets."""
-    return images - tf.constant(RESNET_MEANS)
+    return images - tf.constant(RESNET_MEANS) if _is_rgb(images) else images
 
 
 def subtract_vgg_means(images: tf.Tensor) -> tf.Tensor:
     """Subtracts the channel means, for VGG, CaffeNet and VGG_CNN_M_1024."""
-    return images - tf.constant(VGG_MEANS)
+    return images - tf.constant(VGG_MEANS) if _is_rgb(images) else images
 
 
 def standardize_imagenet(images: tf.Tensor) -> tf.Tensor:
     """Subtracts ImageNet's channel means and divides by its standard deviations, for the EfficientNets."""
+    if not _is_rgb(images):
+        return images
     return (images / 255.0 - tf.constant(UNIT_MEANS)) / tf.constant(UNIT_DEVIATIONS)
 
 
@@ -40,3 +43,7 @@ def subtract_caffe_means(images: tf.Tensor) -> tf.Tensor:
     The channels are reversed whatever their order is.
     """
     return tf.reverse(images, [3]) - tf.constant((103.939, 116.779, 123.68))
+
+
+def _is_rgb(images: tf.Tensor) -> bool:
+    return images.shape[-1] in (3, None)

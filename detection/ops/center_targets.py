@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from detection.types import Groundtruth
+from detection.types import Groundtruth, is_given
 
 MapShape = tuple[int | tf.Tensor, int | tf.Tensor]  # height, width
 _ALMOST = 1.0 - 2.0**-20
@@ -110,6 +110,9 @@ def _heat_maps(
     ]
     weights = tf.where(ignored, _ALMOST, groundtruth.weights)
     bells = sides[0][..., :, tf.newaxis] * sides[1][..., tf.newaxis, :] * weights[..., tf.newaxis, tf.newaxis]
+    if is_given(groundtruth.class_sets):  # a box may have several classes
+        of_sets = tf.where(ignored[..., tf.newaxis], tf.sign(groundtruth.class_sets), groundtruth.class_sets)
+        return _largest(bells, of_sets)
     images, rows = (groundtruth.classes.shape[axis] or tf.shape(groundtruth.classes)[axis] for axis in range(2))
     segments = tf.range(images)[:, tf.newaxis] * num_classes + groundtruth.classes
     largest = tf.math.unsorted_segment_max(
@@ -117,6 +120,25 @@ def _heat_maps(
     )
     maps = tf.reshape(tf.maximum(largest, 0.0), [images, num_classes, height, width])  # a class without boxes: 0
     return tf.transpose(maps, [0, 2, 3, 1])
+
+
+def _largest(bells: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+    """Returns the maximum over boxes of bell times class score, float32 [B, h, w, K].
+
+    Boxes are added one by one, so that memory does not grow with boxes times classes.
+
+    Args:
+        bells: float32 [B, M, h, w].
+        classes: float32 [B, M, K].
+    """
+
+    def add(maps: tf.Tensor, box: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        bell, scores = box
+        return tf.maximum(maps, bell[..., tf.newaxis] * scores[:, tf.newaxis, tf.newaxis, :])
+
+    images, height, width = (bells.shape[axis] or tf.shape(bells)[axis] for axis in (0, 2, 3))
+    nothing = tf.zeros([images, height, width, classes.shape[2]])
+    return tf.foldl(add, (tf.transpose(bells, [1, 0, 2, 3]), tf.transpose(classes, [1, 0, 2])), nothing)
 
 
 def _side(

@@ -68,7 +68,7 @@ class TargetAssigner:
         one_hot = tf.one_hot(tf.where(matched, classes + first, background), num_classes + first)
         if is_given(groundtruth.class_sets):  # a box may have several classes
             sets = _gather(groundtruth.class_sets, rows)
-            sets = tf.pad(sets, [[0, 0], [0, 0], [first, 0]])
+            sets = tf.pad(sets, [[0, 0], [0, 0], [one_hot.shape[-1] - sets.shape[-1], 0]])
             one_hot = tf.where(matched[..., tf.newaxis], sets, one_hot)
         return Targets(
             box_codes=tf.stop_gradient(codes),

@@ -84,15 +84,23 @@ def _shown(pattern: str) -> str:
 
 
 def _problems(settings: TrainSettings, names: Sequence[str]) -> Iterator[str]:
+    matches_all = True
     for field, patterns in (("update_trainable_variables", settings.trained), ("freeze_variables", settings.frozen)):
         for pattern in patterns:
             if not any(re.search(pattern, name) for name in names):
+                matches_all = False
                 advice = _advice(pattern, names)
                 yield (
                     f"train_config.{field} ({_shown(pattern)}) matches none of the {len(names)} variables that can be"
                     f" trained; {advice}"
                 )
     trained = [name for name in names if settings.is_trained(name)]
+    if names and not trained and matches_all:
+        field = "freeze_variables" if settings.frozen else "update_trainable_variables"
+        yield (
+            f"train_config.{field} leaves none of the {len(names)} variables to be trained; freeze fewer of them, for"
+            " example those of the feature extractor alone"
+        )
     if settings.bias_multiplier and trained and not any(map(BIASES.match, trained)):
         yield (
             f"train_config.bias_grad_multiplier ({settings.bias_multiplier:g}) has nothing to multiply: none of the"

@@ -57,6 +57,7 @@ def test_regularizers_equal_tf_slim() -> None:
         ("random_normal_initializer { mean: 1 stddev: 0.5 }", keras.initializers.RandomNormal),
         ("variance_scaling_initializer { factor: 2 uniform: true mode: FAN_AVG }", keras.initializers.VarianceScaling),
         ("keras_initializer_by_name: 'glorot_normal'", keras.initializers.GlorotNormal),
+        ("", keras.initializers.GlorotUniform),
     ],
 )
 def test_initializers(text: str, kind: type) -> None:
@@ -67,6 +68,10 @@ def test_initializers(text: str, kind: type) -> None:
         assert abs(values.mean() - 1) < 0.02
     if "variance" in text:
         assert abs(values).max() <= np.sqrt(3 * 2 / 225) and values.var() == pytest.approx(2 / 225, rel=0.05)
+
+
+def test_without_an_initialiser_it_is_that_of_tensorflow() -> None:
+    assert isinstance(_build("").initializer, keras.initializers.GlorotUniform)
 
 
 def test_batch_norm_and_bias() -> None:

@@ -130,4 +130,4 @@ def test_shipped_configs_build(path: Path) -> None:
     message = config.load(path)
     assert config.check(message, str(path), check_paths=False) == []
     detector = pipeline.build(message, read_label_maps=False).detector()
-    assert len(detector.variables) > 30  # VGG16, without batch norm, has the fewest
+    assert len(detector.variables) > 20  # CaffeNet, without batch norm, has the fewest

@@ -66,7 +66,7 @@ REFUSED = [
     ("export_tflite_graph_tf2", (), "export_tflite_graph_tf2.py: the graph with TFLite_Detection_PostProcess cannot"),
     ("export_tflite_ssd_graph", (), "export_tflite_ssd_graph.py: the graph with TFLite_Detection_PostProcess cannot"),
     ("create_coco_tf_record", ("--include_masks",), "--include_masks: masks are not supported"),
-    ("create_coco_tf_record", ("--train_image_dir=a",), "--train_annotations_file is missing; it belongs to"),
+    ("create_coco_tf_record", ("--train_image_dir=a",), "--train_annotations_file is missing; it is needed with"),
     ("create_coco_tf_record", (), "no split is given"),
     ("create_pet_tf_record", ("--nofaces_only",), "--faces_only: boxes around whole bodies come from masks"),
     ("create_pascal_tf_record", ("--year=merged", "--annotations_dir=x"), "--annotations_dir=x: can be given for one"),

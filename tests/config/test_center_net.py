@@ -72,7 +72,6 @@ def test_other_tasks_are_refused_by_name_and_line_all_at_once(tmp_path: Path) ->
         (f"{EXTRACTOR}.upsampling_interpolation=cubic", "('cubic') is not supported; use nearest, bilinear"),
         (f"{CENTERS}.min_box_overlap_iou=1", f"{CENTERS}.min_box_overlap_iou (1) must be in (0, 1)"),
         (f"{CENTERS}.max_box_predictions=0", f"{CENTERS}.max_box_predictions (0) must be at least 1"),
-        (f"{CENTERS}.use_labeled_classes=true", f"{CENTERS}.use_labeled_classes (true) is not supported"),
         (f"{CENTERS}.keypoint_weights_for_center=[1]", f"{CENTERS}.keypoint_weights_for_center (1 value) is not supp"),
         (
             f"{CENTERS}.classification_loss={{weighted_sigmoid {{}}}}",

@@ -151,7 +151,7 @@ def test_all_problems_are_reported_at_once(ssd):
         ssd,
         [
             "model.ssd.num_classes=0",
-            "train_config.use_multiclass_scores=true",
+            "eval_config.eval_instance_masks=true",
             "train_config.batch_size=0",
             "learning_rate=nan",
         ],
@@ -160,7 +160,7 @@ def test_all_problems_are_reported_at_once(ssd):
         config.check(bad, "my.config", check_paths=False)
     assert str(error.value).endswith("(and 3 more problems)")
     assert [line.split(" ")[1] for line in error.value.lines()] == [
-        "train_config.use_multiclass_scores",
+        "eval_config.eval_instance_masks",
         "model.ssd.num_classes",
         "train_config.batch_size",
         "train_config.optimizer.rms_prop_optimizer.learning_rate.exponential_decay_learning_rate.initial_learning_rate",

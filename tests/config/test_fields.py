@@ -21,7 +21,7 @@ from detection.protos import pipeline_pb2
 # it counts, names put together.
 READ_OTHERWISE = {
     "BatchNonMaxSuppression.max_classes_per_detection",
-    "InputReader.input_type",
+    "InputReader.load_multiclass_scores",  # train_config.use_multiclass_scores asks for it
     "TrainEvalPipelineConfig.plugins",  # imported before the check
     "Hyperparams.op",
     "BoxCoder.square_box_coder",

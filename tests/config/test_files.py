@@ -72,6 +72,13 @@ def test_what_cannot_be_read(tmp_path):
         config.load("a\0b")
 
 
+@pytest.mark.parametrize("name", ["ssd_mobilenet_v1_075_bccd", "my/ssd_mobilenet_v1_075_bccd.config"])
+def test_a_config_of_the_package_is_named_with_its_prefix(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"did you mean builtin:ssd_mobilenet_v1_075_bccd\?$"):
+        config.load(name)
+
+
 def test_files_that_are_no_config(tmp_path):
     path = tmp_path / "a.config"
     assert fault(path, b"") == "FILE: the config is empty; expected at least model { ... }"

@@ -126,6 +126,23 @@ def test_coupled_fields_and_paths(tmp_path, config_text, monkeypatch):
     ]
 
 
+def test_what_is_missing_beside_a_syntax_error(tmp_path, config_text):
+    """A message whose own fields could all be read lacks what it lacks, whatever is wrong inside its messages."""
+    text = edited(
+        config_text,
+        ("num_classes: 3", ""),
+        ("matcher { argmax_matcher { force_match_for_each_row: true } }", "matcher { argmax_matchr { } }"),
+        ("similarity_calculator { iou_similarity {} }", ""),
+        ("localization_loss { weighted_smooth_l1 {} }", "localisation_loss { weighted_smooth_l1 {} }"),
+    )
+    assert [re.sub(r" in .*|; .*", "", line) for line in report(tmp_path, text)] == [
+        f"my.config:{line_of(text, 'argmax_matchr')}:15: unknown field 'argmax_matchr'",
+        f"my.config:{line_of(text, 'localisation')}:7: unknown field 'localisation_loss'",
+        f"my.config:{line_of(text, 'ssd {')}: model.ssd.similarity_calculator is not set",
+        f"my.config:{line_of(text, 'ssd {')}: model.ssd.num_classes (0) must be at least 1",
+    ]
+
+
 def test_flags_are_named_where_they_set_the_field(tmp_path, config_text):
     text = edited(config_text, ("batch_size: 4", "batch_size: 0"))
     found = report(tmp_path, text, "model.ssd.num_classes=0", "learning_rate=-1", "train_config.num_steps=7")
@@ -134,6 +151,24 @@ def test_flags_are_named_where_they_set_the_field(tmp_path, config_text):
         "my.config, --set model.ssd.num_classes=0: model.ssd.num_classes (0) must be at least 1",
         f"my.config:{line_of(text, 'batch_size: 0')}: train_config.batch_size (0) must be at least 1",
         f"my.config, --set learning_rate=-1: {rate}.initial_learning_rate (-1) must be at least 0",
+    ]
+
+
+def test_a_flag_that_appends_is_named_for_what_it_appended(tmp_path, config_text):
+    """Not the last flag for all of them, and not for what the file has."""
+    text = edited(config_text, ("random_horizontal_flip {}", "random_horizontal_flip { probability: 2 }"))
+    options = "train_config.data_augmentation_options"
+    flags = [
+        f"{options}+={{random_image_scale {{min_scale_ratio: 2 max_scale_ratio: 1}}}}",
+        f"{options}+={{}}",
+        "model.ssd.similarity_calculator={}",  # What it leaves out is missing because of it.
+    ]
+    found = [line.split(" must ")[0].split(" is ")[0] for line in report(tmp_path, text, *flags)]
+    assert found == [
+        f"my.config, --set {flags[2]}: model.ssd.similarity_calculator",
+        f"my.config:{line_of(text, 'probability')}: {options}[0].random_horizontal_flip.probability (2)",
+        f"my.config, --set {flags[0]}: {options}[2].random_image_scale.min_scale_ratio (2)",
+        f"my.config, --set {flags[1]}: {options}[3]",
     ]
 
 

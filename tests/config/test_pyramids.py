@@ -102,3 +102,11 @@ def test_logits_without_a_column_for_the_background() -> None:
     assert any("model.ssd.add_background_class is false: the background has no column" in line for line in faults)
     faults = _check(alone, "model.ssd.loss.classification_loss={weighted_softmax {}}")
     assert any("is false: weighted_softmax needs a column for the background" in line for line in faults)
+
+
+def test_an_explicit_background_has_the_column() -> None:
+    explicit = "model.ssd.explicit_background_class=true"
+    alone = ("model.ssd.add_background_class=false", explicit)
+    assert _check(*alone, "model.ssd.encode_background_as_zeros=false") == []
+    assert any("set add_background_class: false" in line for line in _check(explicit))
+    assert any("leaves no class besides the background" in line for line in _check(*alone, "model.ssd.num_classes=1"))

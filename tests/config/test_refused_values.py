@@ -139,7 +139,10 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
         hyperparams_pb2.Hyperparams,
         "model.ssd.box_predictor.convolutional_box_predictor.conv_hyperparams",
         [
-            ("", ".initializer is not set; add initializer { truncated_normal_initializer { ... } }"),
+            (
+                "initializer { truncated_normal_initializer { stddev: -1 } }",
+                ".initializer.truncated_normal_initializer.stddev (-1) must be at least 0",
+            ),
             (
                 "initializer { keras_initializer_by_name: 'nonesuch' }",
                 ".initializer.keras_initializer_by_name ('nonesuch') is not supported;",
@@ -183,12 +186,12 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ),
             ("external_input_reader {}", ".external_input_reader is not supported; use tf_record_input_reader"),
             (
-                'tf_record_input_reader { input_path: "a-*" input_path: "b" } input_type: TF_SEQUENCE_EXAMPLE',
-                ".input_type (TF_SEQUENCE_EXAMPLE) is not supported; use TF_EXAMPLE, INPUT_DEFAULT",
+                'tf_record_input_reader { input_path: "a-*" input_path: "b" } load_context_features: true',
+                ".load_context_features (true) is not supported; remove it",
             ),
             (
-                'tf_record_input_reader { input_path: "a-*" input_path: "b" } num_additional_channels: 1',
-                ".num_additional_channels (1) is not supported; remove it: images have three channels",
+                'tf_record_input_reader { input_path: "a-*" input_path: "b" } num_additional_channels: 999',
+                ".num_additional_channels (999) is more than 253: ",
             ),
             (
                 'tf_record_input_reader { input_path: "a-*" input_path: "b" } sample_from_datasets_weights: 1',
@@ -384,7 +387,7 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
                 "batch_non_max_suppression { use_class_agnostic_nms: true max_classes_per_detection: 2 }",
                 (
                     ".batch_non_max_suppression.max_classes_per_detection (2) must be 1, as use_class_agnostic_nms "
-                    "gives each box one class"
+                    "gives each box one class, as in the TF Object Detection API"
                 ),
             ),
         ],
@@ -394,7 +397,8 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
         "train_config.data_augmentation_options[0]",
         [
             ("", " is empty;"),
-            ("autoaugment_image {}", ".autoaugment_image is not supported;"),
+            ("scale_boxes_to_pixel_coordinates {}", ".scale_boxes_to_pixel_coordinates is not supported;"),
+            ("autoaugment_image { policy_name: 'v9' }", ".autoaugment_image.policy_name ('v9') is not supported; use"),
             (
                 "random_horizontal_flip { probability: 1.5 }",
                 ".random_horizontal_flip.probability (1.5) must be in [0, 1]",

@@ -53,6 +53,10 @@ def faults(message, *settings: str, training: bool = True) -> list[str]:
             f"{EXTRACTOR}.first_stage_features_stride (12) is not one that faster_rcnn_resnet50 can have; use 8 or 16",
         ),
         (
+            [f"{FASTER}.output_final_box_features=true", f"{FASTER}.number_of_stages=1"],
+            f"{FASTER}.output_final_box_features is of the second stage, and number_of_stages is 1; remove it",
+        ),
+        (
             [f"{EXTRACTOR}.type=faster_rcnn_vgg16", f"{FASTER}.initial_crop_size=12"],
             f"{FASTER}.initial_crop_size (12), maxpool_kernel_size (2) and maxpool_stride (2) make crops of 6 x 6, but"
             " faster_rcnn_vgg16 takes 7 x 7; set 14, 2 and 2",
@@ -137,7 +141,7 @@ def test_sampling_more_regions_than_proposals_is_a_warning(ssd):
         (
             ["model.ssd.feature_extractor.conv_hyperparams.initializer={keras_initializer_by_name: 'he_norm'}"],
             "model.ssd.feature_extractor.conv_hyperparams.initializer.keras_initializer_by_name ('he_norm') is not"
-            " supported; use one of glorot_uniform, ",
+            " supported; the nearest are ",
         ),
         (
             ["train_input_reader.sample_from_datasets_weights=0"],
@@ -152,6 +156,15 @@ def test_sampling_more_regions_than_proposals_is_a_warning(ssd):
             ["eval_config.use_moving_averages=true", "train_config.optimizer.use_moving_average=false"],
             "train_config.optimizer.use_moving_average is false but eval_config.use_moving_averages is true; make them"
             " agree",
+        ),
+        (
+            ["train_config.use_multiclass_scores=true"],
+            "train_config.use_multiclass_scores is true and train_input_reader.load_multiclass_scores is not; set",
+        ),
+        (
+            ["train_config.data_augmentation_options+={convert_class_logits_to_softmax {}}"],
+            "train_config.data_augmentation_options[2].convert_class_logits_to_softmax changes scores that are not"
+            " learnt from; set",
         ),
         (
             ["eval_input_reader[0].difficult_objects=TRAIN_ON_DIFFICULT"],
@@ -191,6 +204,21 @@ def test_sampling_more_regions_than_proposals_is_a_warning(ssd):
 def test_ssd_data_and_training(ssd, settings, expected):
     found = faults(ssd, *settings)
     assert len(found) == 1 and found[0].startswith(expected), found
+
+
+def test_scores_of_all_classes_that_change_nothing_are_told(ssd):
+    both = ["train_config.use_multiclass_scores=true", "train_input_reader.load_multiclass_scores=true"]
+
+    def told(*settings: str) -> list[str]:
+        found, warnings = examine(config.override(ssd, settings))
+        assert not found
+        return [line for line in warnings if "multiclass" in line]
+
+    assert told(*both) == []
+    assert len(told(both[1])) == 1 and len(told(*both, "train_config.merge_multiple_label_boxes=true")) == 1
+    assert told("eval_input_reader[0].load_multiclass_scores=true") == [
+        "eval_input_reader[0].load_multiclass_scores has no effect: scores are learnt from in training only"
+    ]
 
 
 @pytest.mark.parametrize("color", ["black", "LightGreen", "#00ff80", "rgb(1, 2, 3)"])

@@ -265,3 +265,20 @@ def test_resampled_nothing_is_minus_one():
     evaluator = CocoEvaluator(CATEGORIES)
     evaluator.add("a", truth([], []), found([[0, 0, 5, 5]], [0.5], [0]))
     assert evaluator.resampled(3).tolist() == [-1.0, -1.0, -1.0]
+
+
+def test_detections_of_classes_that_the_image_is_not_labelled_with_do_not_count():
+    """`skip_predictions_for_unlabeled_class`: a wrong dog, in an image that nobody searched for dogs."""
+    box = [[0, 0, 10, 10]]
+    there = truth(box, [0])
+    detections = found([*box, [20, 20, 40, 40]], [0.5, 0.9], [0, 1])
+
+    def counted(checked, **settings) -> int:
+        evaluator = CocoEvaluator(CATEGORIES, **settings)
+        labels = None if checked is None else np.array(checked, np.int64)
+        evaluator.add("a", there._replace(checked=labels), detections)
+        return sum(len(kept.classes) for _, _, kept in evaluator._images)
+
+    assert counted([0]) == 2 and counted([0], labelled_only=True) == 1 and counted([0, 1], labelled_only=True) == 2
+    assert counted([], labelled_only=True) == 2 and counted(None, labelled_only=True) == 2
+    assert counted([], labelled_only=True, unlabelled_is_checked=False) == 0

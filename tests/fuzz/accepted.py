@@ -153,6 +153,8 @@ def step(message: Any) -> str:
 
     from detection.builders import pipeline as builder
     from detection.data.reading.input import train_dataset
+    from detection.data.reading.iteration import iterate
+    from detection.errors import DataError
     from detection.train.state import TrainState
     from detection.train.step import TrainStep
 
@@ -166,7 +168,11 @@ def step(message: Any) -> str:
     if detector.measures_targets:
         detector.measure_targets(dataset.take(1))
     train_step = TrainStep(state, settings, tf.distribute.get_strategy(), dataset.element_spec)
-    result = train_step(next(iter(dataset)))
+    try:
+        example = next(iterate(dataset, pipeline.train_input))
+    except DataError:  # It asks for what these records do not hold, and says so.
+        return "not in the records"
+    result = train_step(example)
     detect(detector, dataset.element_spec)
     return "stepped" if bool(result.finite) else "stepped, not finite"
 
@@ -215,6 +221,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--fields", default="", help="only fields whose path has this text")
     parser.add_argument("--bases", default="", help="only these bases, separated by commas")
     parser.add_argument("--every", type=int, default=1, help="only each of so many changes")
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first of these, so that runs share the work"
+    )
     parser.add_argument("--seconds", type=float, default=float("inf"), help="at most so long")
     given = parser.parse_args(argv)
     import tempfile
@@ -227,11 +236,9 @@ def main(argv: list[str] | None = None) -> int:
     from tests.fuzz import workers
 
     logging.set_verbosity(logging.FATAL)
-    every = [
-        change
-        for change in changes()[:: given.every]
-        if given.fields in change.path and (not given.bases or change.base in given.bases.split(","))
-    ]
+    chosen = given.bases.split(",") if given.bases else list(bases())
+    every = [change for change in changes() if given.fields in change.path and change.base in chosen]
+    every = every[given.first :: given.every]
     print(f"{len(every)} changes", flush=True)
     with tempfile.TemporaryDirectory() as name:
         data = Path(name)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from detection.export.fold import folded
 from detection.heads.weight_shared import WeightSharedHead, WeightSharedOptions
-from detection.networks.hyperparams import BatchNormSettings, Hyperparams
+from detection.networks.hyperparams import BatchNormSettings, GroupNormSettings, Hyperparams
 
 PLAIN = Hyperparams(keras.initializers.Ones(), activation=tf.nn.relu6)
 NORMED = dataclasses.replace(PLAIN, batch_norm=BatchNormSettings(scale=True))
@@ -100,6 +100,20 @@ def test_maps_of_different_depths_are_projected() -> None:
         f"{SCOPE}/ProjectionLayer/conv2d_{n}/weights": (1, 1, depth, 3) for n, depth in enumerate((5, 3, 3))
     }
     assert len(head.object_keys()) == len(head.variables)
+
+
+def test_a_group_norm_has_its_keys() -> None:
+    """One for all maps, where the batch norm of the first would stand; also of a projection."""
+    grouped = dataclasses.replace(PLAIN, group_norm=GroupNormSettings(groups=3))
+    head = WeightSharedHead((1, 1, 1), 2, WeightSharedOptions(grouped, PLAIN, depth=3, layers_before=2))
+    head.run(_maps(5, 3, 3))
+    keys = head.object_keys()
+    assert len(keys) == len(head.variables) == len({id(each) for each in keys.values()})
+    assert {
+        "_base_tower_layers_for_heads/box_encodings/0/4/gamma",
+        "_base_tower_layers_for_heads/class_predictions_with_background/0/1/beta",
+        "_additional_projection_layers/2/1/gamma",
+    } <= set(keys)
 
 
 def test_clipping_scores_bias_and_dropout() -> None:

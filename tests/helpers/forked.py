@@ -76,6 +76,18 @@ class Server:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
 
+    def run(self, words: Sequence[str], *folders: Path) -> tuple[int, str, str]:
+        """Exit code, standard output and standard error of a script, or of `-m` and a module, with its arguments.
+
+        Modules in `folders` can be imported.
+        """
+        how, *arguments = ("module", *words[1:]) if words[0] == "-m" else ("path", *words)
+        code = "import runpy, sys\nsys.path[:0] = {}\nsys.argv = {}\nrunpy.run_{}({!r}, run_name='__main__')"
+        arguments = [str(word) for word in arguments]
+        program = self.start(["-c", code.format([str(each) for each in folders], arguments, how, arguments[0])])
+        out, err = program.communicate()
+        return program.wait(), out, err
+
     def start(self, words: Sequence[str]) -> Program:
         """A script with its arguments, or `-c`, code and arguments; in the folder of the project."""
         return Program(self, words)

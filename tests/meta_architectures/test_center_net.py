@@ -3,6 +3,8 @@ heart."""
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -98,6 +100,35 @@ def test_weights_of_the_losses(detector) -> None:
     before, after = (each.loss(each.predict(_batch()), _groundtruth()) for each in (detector, other))
     factors = {tag: float(after[tag] / before[tag]) for tag in before}
     assert factors == pytest.approx({"Loss/object_center": 3, "Loss/box/scale": 2, "Loss/box/offset": 10}, rel=1e-4)
+
+
+def test_heat_maps_of_classes_without_label_cost_nothing(detector) -> None:
+    """`use_labeled_classes`: of the first image class 0 is known, of the second, which has no labels, all are."""
+    batch, truth = _batch(), _groundtruth()
+    predictions = detector.predict(batch)
+    classes = predictions.center_logits[0].shape[-1]
+    checked = np.zeros((2, classes), bool)
+    checked[0, 0] = True
+    known = truth._replace(checked=tf.constant(checked))
+    plain = float(detector.loss(predictions, known)["Loss/object_center"])
+    assert plain == pytest.approx(float(detector.loss(predictions, truth)["Loss/object_center"]))
+    terms = detector.terms
+    detector.terms = dataclasses.replace(terms, labelled_only=True)
+    try:
+        found = float(detector.loss(predictions, known)["Loss/object_center"])
+        everything = float(detector.loss(predictions, truth)["Loss/object_center"])
+    finally:
+        detector.terms = terms
+    logits = [map.numpy() for map in predictions.center_logits]
+    targets = center_targets.assign(truth, logits[0].shape[1:3], 4, classes, terms.overlap)
+    p = np.clip(tf.sigmoid(logits[-1][0, ..., 1:]).numpy(), 1e-4, 1 - 1e-4)
+    t = targets.heat_maps.numpy()[0, ..., 1:]
+    inside = np.zeros((*t.shape[:2], 1))
+    height, width = -(-batch.true_shapes.numpy()[0] // 4)
+    inside[:height, :width] = 1
+    hidden = -inside * np.where(t >= 1, (1 - p) ** 2 * np.log(p), (1 - t) ** 4 * p**2 * np.log(1 - p))
+    assert len(logits) == 1 and everything == pytest.approx(plain)
+    assert found == pytest.approx(plain - hidden.sum() / float(targets.count), rel=1e-4)
 
 
 def test_an_image_without_boxes_has_a_finite_loss_and_gradient(detector) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from detection.export.serving import outputs
 from detection.meta_architectures.proposal_sampler import ProposalSampler
 from detection.meta_architectures.two_stage import TwoStage
 from detection.ops import boxes as box_ops
@@ -244,6 +245,29 @@ def test_the_miner_gets_all_proposals_of_all_images() -> None:
     np.testing.assert_allclose(
         mined.loss(predictions, groundtruth)["Loss/BoxClassifierLoss/classification_loss"], expected, rtol=1e-4
     )
+
+
+def test_features_of_detections_are_outputs_where_asked_for(faster: TwoStage) -> None:
+    """Those that the head would have seen, had the final boxes been proposed."""
+    detector = tiny.detector(f"{F}.output_final_box_features=true", f"{F}.output_final_box_rpn_features=true")
+    for ours, theirs in zip(detector.variables, faster.variables, strict=True):
+        ours.assign(theirs)
+    batch = tiny.batch()
+    predictions = detector.predict(batch)
+    found, plain = (each.postprocess(predictions, batch.true_shapes) for each in (detector, faster))
+    assert plain.box_features is None and plain.cropped_features is None and set(outputs(plain)) < set(outputs(found))
+    np.testing.assert_array_equal(found.boxes, plain.boxes)
+    regions, pixels = detector.second_stage.regions, box_ops.to_pixels(found.boxes, batch.true_shapes)
+    cut = regions.crop(predictions.feature_maps, batch.images.shape[1:3])(pixels)
+    cropped = found.cropped_features.numpy()
+    np.testing.assert_allclose(cropped.reshape(-1, *cropped.shape[2:]), cut, atol=1e-5)
+    final = found.box_features.numpy()
+    _, logits = regions.head(tf.constant(final.reshape(-1, *final.shape[2:])))
+    _, expected = regions.run(predictions.feature_maps, pixels, batch.images.shape[1:3], False)
+    np.testing.assert_allclose(logits, expected.numpy().reshape(logits.shape), atol=1e-4)
+    served = outputs(found)
+    assert served["detection_features"].shape == final.shape == (2, found.scores.shape[1], *final.shape[2:])
+    assert served["cropped_rpn_box_features"].shape == cropped.shape
 
 
 def test_sampler_respects_its_limits_and_pads() -> None:

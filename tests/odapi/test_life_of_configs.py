@@ -7,7 +7,7 @@ from pathlib import Path
 
 from detection.data import synthetic_set
 from tests.helpers import small_ssd
-from tests.odapi import life_of_configs
+from tests.odapi import life_of_configs, stages_of_configs
 
 _TRAINING = """
 train_config {
@@ -29,7 +29,7 @@ def test_a_config_lives_through_all_stages(tmp_path: Path) -> None:
     small.write_text(small_ssd.model(48, 64, 20) + _TRAINING, encoding="utf-8")
     masks.write_text('model { ssd { num_classes: 3 mask_head_config {} feature_extractor { type: "x" } } }', "utf-8")
     pictures = tuple(map(str, sorted((data / "test_images").iterdir())[:2]))
-    setting = life_of_configs.Setting(data, pictures, side=48, sample_1_of_n=1, seconds=360)
+    setting = stages_of_configs.Setting(data, pictures, side=48, sample_1_of_n=1, seconds=360)
     rows = []
     for config in (small, masks):
         row = life_of_configs.understand(str(config))
@@ -38,7 +38,7 @@ def test_a_config_lives_through_all_stages(tmp_path: Path) -> None:
             row = json.loads(row_path.read_text(encoding="utf-8"))
         rows.append(row)
     lived, refused = rows
-    assert "error" not in lived and list(lived["stages"]) == list(life_of_configs.STAGES), lived
+    assert "error" not in lived and list(lived["stages"]) == list(stages_of_configs.STAGES), lived
     restored = lived["stages"]["restore"]
     assert 0 < restored["restored"] < restored["variables"]  # the head is not what type `detection` restores
     assert "mask_head_config" in refused["refused"][0] and not refused["stages"]

@@ -67,6 +67,18 @@ def test_heat_maps_sizes_and_offsets_by_hand() -> None:
     assert float(found.count) == 6
 
 
+def test_boxes_of_several_classes_have_a_bell_in_each() -> None:
+    boxes = np.array([[[2, 3, 30, 41], [10, 8, 22, 30], [0, 0, 0, 0]]])
+    sets = np.array([[[1, 0, 0.5], [0.25, 0, 1], [0, 0, 0]]])
+    groundtruth = _groundtruth(boxes, np.zeros((1, 3)), np.array([[1, 0.5, 0]]))
+    groundtruth = groundtruth._replace(class_sets=tf.constant(sets, tf.float32))
+    found = center_targets.assign(groundtruth, (HEIGHT, WIDTH), STRIDE, CLASSES, OVERLAP).heat_maps[0]
+    for class_ in range(CLASSES):
+        weights = np.array([1, 0.5]) * sets[0, :2, class_]
+        expected = _by_hand(boxes[0, :2], np.full(2, class_), weights)[..., class_]
+        np.testing.assert_allclose(found[..., class_], expected, atol=1e-6)
+
+
 def test_ignored_boxes_are_excluded_from_the_loss() -> None:
     """A crowd over the upper left, with an object of its class in it, and another class there."""
     boxes = np.array([[[0, 0, 24, 30], [8, 8, 16, 16], [8, 8, 16, 16], [0, 0, 0, 0]]])

@@ -177,6 +177,26 @@ def test_patterns_of_frozen_variables_are_checked():
     assert lines[0].endswith("did you mean FeatureExtractor?") or "did you mean FeatureExtractor" in lines[0]
 
 
+def test_what_only_the_built_detector_shows_is_reported_with_the_rest(tmp_path):
+    """Patterns and the checkpoint, beside faults of the config that are outside the model."""
+    kernel = "FeatureExtractor/MobilenetV1/Conv2d_0/weights"
+    checkpoint_files.write(tmp_path / "model.ckpt", {kernel: np.zeros([3, 3, 3, 16], "f4")})
+    settings = [
+        "train_config.freeze_variables=FeatureExtracter/",
+        f"train_config.fine_tune_checkpoint={tmp_path}/model.ckpt",
+        "train_config.fine_tune_checkpoint_type=classification",
+        "train_config.batch_size=0",
+        "train_input_path=none.record",
+    ]
+    code, lines = report(CONFIG, settings=settings, check_paths=True)
+    fields = [line.partition(": ")[2].partition(": ")[2].split(" ")[0].rstrip(":") for line in lines]
+    assert code == 2 and fields[0] == "train_config.batch_size", lines
+    assert "train_input_reader.tf_record_input_reader.input_path" in fields
+    assert fields[-2:] == ["train_config.freeze_variables", "train_config.fine_tune_checkpoint"], lines
+    code, lines = report(CONFIG, settings=[settings[0], "num_classes=0"])  # Of what cannot be built nothing is known.
+    assert len(lines) == 1 and "num_classes" in lines[0]
+
+
 def test_a_size_of_a_million_takes_no_memory(tmp_path):
     """In a process that may not have the memory: the image alone would take twelve terabytes."""
     size = "model.ssd.image_resizer.fixed_shape_resizer"

@@ -24,6 +24,7 @@ from detection.errors import ConfigError, DataError
 from detection.sweep import grid, process, results, run
 from detection.sweep.results import SweepRow
 from tests.helpers import commands, small_ssd
+from tests.helpers.forked_stages import forked_stages
 
 ROOT = Path(__file__).resolve().parents[2]
 SSD = (
@@ -115,10 +116,11 @@ def test_photographs_are_looked_for_before_anything_is_trained(write, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes through /proc")
-def test_killed_twice_it_ends_with_the_same_rows(command, write, tmp_path):
+def test_killed_twice_it_ends_with_the_same_rows(command, server, write, tmp_path):
     """kill -9 of the sweep in the middle of a training, and again in the middle of measuring."""
     path, whole, broken = write(), tmp_path / "whole", tmp_path / "broken"
-    expected, _ = sweep(path, whole)
+    with forked_stages(server):
+        expected, _ = sweep(path, whole)
     assert [row.status for row in expected] == ["done", "done"] and [row.id for row in expected] == [
         "ssd-d20",
         "ssd-d5",
@@ -159,9 +161,10 @@ def test_killed_twice_it_ends_with_the_same_rows(command, write, tmp_path):
 
 
 @pytest.mark.slow
-def test_timed_with_random_weights(write, tmp_path):
+def test_timed_with_random_weights(server, write, tmp_path):
     text = GRID.replace("evaluation {}", "evaluation {} benchmark { num_images: 3 warmup: 1 }")
-    rows, said = sweep(write(text), tmp_path / "out", timing_only=True, jobs=2)
+    with forked_stages(server):
+        rows, said = sweep(write(text), tmp_path / "out", timing_only=True, jobs=2)
     assert [row.status for row in rows] == ["done", "done"], said
     assert all(
         row.train is None and row.metrics == {} and row.benchmark["size"] == 48 and row.milliseconds > 0 for row in rows
@@ -312,7 +315,7 @@ def test_exports_of_a_grid_that_has_changed_are_removed(write, tmp_path, begun):
     assert not left.exists()
 
 
-def test_what_fails_is_a_row_with_its_reason(write, tmp_path):
+def test_what_fails_is_a_row_with_its_reason(server, write, tmp_path):
     """A checkpoint that is not there, and a combination that the checker refuses."""
     bases = (
         'bases { name: "lost" config: "ssd.config" checkpoint: "CKPT" } bases { name: "wrong" config: "ssd.config"'
@@ -323,7 +326,8 @@ def test_what_fails_is_a_row_with_its_reason(write, tmp_path):
         " evaluation {}"
     )
     path, output = write(bases.replace("CKPT", str(tmp_path / "none" / "model.ckpt")) + wrong), tmp_path / "out"
-    rows, said = sweep(path, output)
+    with forked_stages(server):
+        rows, said = sweep(path, output)
     assert [(row.id, row.status) for row in rows] == [
         ("lost", "failed"),
         ("wrong-b", "failed"),

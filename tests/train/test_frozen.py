@@ -71,6 +71,13 @@ def test_every_pattern_is_told():
     assert len(faults(frozen=("FeatureExtractor/", "nothing", "neither"), trained=("nor this",))) == 3
 
 
+def test_something_must_be_left_to_train():
+    (fault,) = faults(frozen=(".*",))
+    assert fault.startswith("train_config.freeze_variables leaves none of the 16 variables to be trained; freeze fewer")
+    (fault,) = faults(trained=("BatchNorm",), frozen=("BatchNorm",))
+    assert fault.startswith("train_config.freeze_variables leaves none of the 16 variables to be trained")
+
+
 def test_a_factor_for_biases_needs_biases():
     frozen.check(dataclasses.replace(SETTINGS, bias_multiplier=2.0), NAMES)
     (fault,) = faults(bias_multiplier=2.0, frozen=("biases",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -77,12 +77,6 @@ def config(tmp_path) -> str:
 
 def _flags(config: str, folder: Path, *more: str) -> list[str]:
     return [f"--pipeline_config_path={config}", f"--model_dir={folder}", *more]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[forked.Server]:
-    with forked.Server() as server:
-        yield server
 
 
 @pytest.fixture

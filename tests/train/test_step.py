@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 import textwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -173,8 +170,6 @@ def test_slots_have_the_names_of_tensorflow_1(rule, names):
 
 
 _TWO_REPLICAS = """
-    import sys
-    sys.path.insert(0, {folder!r})
     import numpy as np, tensorflow as tf
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -202,7 +197,7 @@ _TWO_REPLICAS = """
             for name, variable in state.variables().items():
                 copies = [copy.numpy() for copy in strategy.experimental_local_results(variable)]
                 assert all(np.array_equal(copy, copies[0]) for copy in copies), name
-            values = {{name: variable.numpy() for name, variable in state.variables().items()}}
+            values = {name: variable.numpy() for name, variable in state.variables().items()}
             finals.append((result.values.numpy(), values))
         np.testing.assert_allclose(finals[0][0], finals[1][0], rtol=1e-4)
         for name, value in finals[0][1].items():
@@ -212,9 +207,7 @@ _TWO_REPLICAS = """
 """
 
 
-def test_two_replicas_do_what_one_does():
-    code = textwrap.dedent(_TWO_REPLICAS).format(folder=str(Path(__file__).resolve().parents[2]))
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=120
-    )
-    assert done.returncode == 0 and done.stdout.strip().endswith("equal"), done.stderr[-3000:]
+def test_two_replicas_do_what_one_does(server):
+    process = server.start(["-c", textwrap.dedent(_TWO_REPLICAS)])
+    out, err = process.communicate()
+    assert process.returncode == 0 and out.strip().endswith("equal"), err[-3000:]

@@ -50,9 +50,9 @@ MESSAGES: dict[str, Message] = {
             "ssd_random_crop_fixed_aspect_ratio ssd_random_crop_pad_fixed_aspect_ratio random_vertical_flip "
             "random_rotation90 rgb_to_gray"
         ),
-        refused("convert_class_logits_to_softmax"),
+        honoured("convert_class_logits_to_softmax"),
         *all_honoured("random_absolute_pad_image random_self_concat_image"),
-        refused("autoaugment_image"),
+        honoured("autoaugment_image"),
         *all_honoured(
             "drop_label_probabilistically remap_labels random_jpeg_quality random_downscale_to_target_pixels "
             "random_patch_gaussian random_square_crop_by_scale random_scale_crop_and_pad_to_square "
@@ -166,6 +166,8 @@ MESSAGES: dict[str, Message] = {
         honoured("original_labels", ONE_OR_MORE),
         honoured("new_label", ONE_OR_MORE),
     ),
+    "AutoAugmentImage": (honoured("policy_name", values=("v0", "v1", "v2", "v3", "test")),),
+    "ConvertClassLogitsToSoftmax": (honoured("temperature", POSITIVE),),
     "RandomJpegQuality": (
         honoured("random_coef", FRACTION),
         honoured("min_jpeg_quality", Interval(0, 100), below="max_jpeg_quality"),

@@ -68,7 +68,7 @@ MESSAGES: dict[str, Message] = {
         honoured("heatmap_bias_init"),
         honoured("min_box_overlap_iou", Interval(0, 1, open_low=True, open_high=True)),
         honoured("max_box_predictions", ONE_OR_MORE, ROWS),
-        refused("use_labeled_classes", "remove it: every class counts in every image"),
+        honoured("use_labeled_classes"),
         refused("keypoint_weights_for_center", _ONLY_BOXES),
         honoured("center_head_params"),
         honoured("peak_max_pool_kernel_size", ONE_OR_MORE, KERNEL),

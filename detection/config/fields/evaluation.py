@@ -60,11 +60,11 @@ MESSAGES: dict[str, Message] = {
         honoured("super_categories"),
         honoured("recall_lower_bound", FRACTION, below="recall_upper_bound"),
         honoured("recall_upper_bound", FRACTION),
-        no_effect("retain_original_image_additional_channels", "pictures have three channels"),
+        no_effect("retain_original_image_additional_channels", "pictures are of red, green and blue"),
         honoured("force_no_resize"),
         honoured("use_dummy_loss_in_eval"),
         no_effect("keypoint_edge", _KEYPOINTS),
-        refused("skip_predictions_for_unlabeled_class"),
+        honoured("skip_predictions_for_unlabeled_class"),
         honoured("image_classes_field_map_empty_to_ones"),
     ),
 }

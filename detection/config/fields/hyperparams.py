@@ -18,7 +18,7 @@ MESSAGES: dict[str, Message] = {
     "Hyperparams": (
         honoured("op", values=("CONV", "FC")),
         honoured("regularizer"),
-        honoured("initializer", required=True),
+        honoured("initializer"),
         honoured("activation"),
         *all_honoured("batch_norm sync_batch_norm group_norm"),
         honoured("regularize_depthwise"),

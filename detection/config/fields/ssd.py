@@ -19,7 +19,6 @@ from detection.config.fields.row import (
 )
 
 _ONLY_BOXES = "remove it: only boxes are predicted"
-_BACKGROUND = "remove it: the background has a column of its own unless add_background_class is false"
 
 MESSAGES: dict[str, Message] = {
     "Ssd": (
@@ -44,7 +43,7 @@ MESSAGES: dict[str, Message] = {
         honoured("freeze_batchnorm"),
         no_effect("inplace_batchnorm_update", "batch norm statistics are always updated within the step"),
         honoured("add_background_class"),
-        refused("explicit_background_class", _BACKGROUND),
+        honoured("explicit_background_class"),
         honoured("use_confidences_as_targets"),
         honoured("implicit_example_weight", NOT_NEGATIVE),
         no_effect("return_raw_detections_during_predict", "raw boxes and scores are always exported"),

@@ -12,7 +12,6 @@ from detection.config.fields.row import (
     all_honoured,
     honoured,
     no_effect,
-    refused,
 )
 
 _TUNED = "reading and batching tune themselves"
@@ -42,7 +41,7 @@ MESSAGES: dict[str, Message] = {
         no_effect("num_batch_queue_threads", _TUNED),
         no_effect("prefetch_queue_capacity", _TUNED),
         honoured("merge_multiple_label_boxes"),
-        refused("use_multiclass_scores", "remove it: targets are one-hot"),
+        honoured("use_multiclass_scores"),
         honoured("add_regularization_loss"),
         no_effect("max_number_of_boxes", "that of the input readers counts"),
         no_effect("unpad_groundtruth_tensors", "padding has weight 0", stock=True),

@@ -28,7 +28,16 @@ Rule = Callable[[Message, str], Iterator[str]]
 
 # Message -> rules that must hold to build anything from it.
 RULES: dict[str, tuple[Rule, ...]] = {
-    "TrainEvalPipelineConfig": (data.evaluation_data, data.proposals, train.moving_averages, augmentation.classes),
+    "TrainEvalPipelineConfig": (
+        *(
+            data.evaluation_data,
+            data.proposals,
+            data.channels,
+            train.moving_averages,
+            augmentation.classes,
+            train.class_scores,
+        ),
+    ),
     "Ssd": (ssd.ssd,),
     "FasterRcnn": (two_stage.two_stage,),
     "CenterNet": (center_net.center_net,),
@@ -70,7 +79,9 @@ SIZES: dict[str, tuple[Rule, ...]] = {
 }
 # Warnings about valid settings that may not be intended.
 REMARKS: dict[str, tuple[Rule, ...]] = {
+    "TrainEvalPipelineConfig": (train.class_scores_without_effect,),
     "FasterRcnn": (two_stage.anchors_off_their_cells,),
+    "InputReader": (data.frame_without_effect,),
     "FasterRcnnFeatureExtractor": (two_stage.hyperparams_without_effect,),
     "SsdFeatureExtractor": (ssd.without_effect,),
     "CenterNet": (center_net.converter_without_effect,),

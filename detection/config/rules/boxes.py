@@ -35,7 +35,7 @@ def non_max_suppression(message: Message, path: str) -> Iterator[str]:
     if message.use_class_agnostic_nms and message.max_classes_per_detection != 1:
         yield (
             f"{path}.max_classes_per_detection ({message.max_classes_per_detection}) must be 1, as"
-            " use_class_agnostic_nms gives each box one class"
+            " use_class_agnostic_nms gives each box one class, as in the TF Object Detection API"
         )
 
 

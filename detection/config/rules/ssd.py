@@ -34,7 +34,7 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     yield from images.too_small(message.image_resizer, f"{path}.image_resizer", type_, smallest)
     if type_ in extractors.SSD and extractors.SSD[type_].image:
         yield from _only_size(message, path, extractors.SSD[type_].image)
-    if message.use_confidences_as_targets and not message.add_background_class:
+    if message.use_confidences_as_targets and not (message.add_background_class or message.explicit_background_class):
         yield (
             f"{path}.use_confidences_as_targets cannot be combined with add_background_class: false; remove one"
             f" of the two"
@@ -46,6 +46,8 @@ def _maps(message: Message, path: str) -> Iterator[str]:
     """The network must have enough feature maps, and every map needs anchors."""
     extractor = message.feature_extractor
     network = extractors.SSD.get(extractor.type)
+    if network is None and registry.ssd_extractor.find(extractor.type) is None:
+        return  # What goes with it is not known; that there is no such type is reported elsewhere.
     for field, kind in (("fpn", "feature"), ("bifpn", "bidirectional feature")):
         if extractor.HasField(field) and (network is None or network.pyramid != field):
             yield (
@@ -55,8 +57,6 @@ def _maps(message: Message, path: str) -> Iterator[str]:
     for field in network.refuses if network is not None else ():
         if getattr(extractor, field):
             yield f"{path}.feature_extractor.{field} is not for {extractor.type}; remove it"
-    if network is None and registry.ssd_extractor.find(extractor.type) is None:
-        return  # An unknown type is reported by another check; its number of maps is unknown.
     if network is not None and network.pyramid:
         yield from _levels(message, path, network)
         return
@@ -120,7 +120,15 @@ def _only_size(message: Message, path: str, side: int) -> Iterator[str]:
 
 def _background(message: Message, path: str) -> Iterator[str]:
     """Without a background column the losses must treat classes independently."""
-    if message.add_background_class:
+    if message.explicit_background_class:
+        if message.add_background_class:
+            yield (
+                f"{path}.explicit_background_class is true: num_classes includes the background already; set"
+                " add_background_class: false"
+            )
+        if message.num_classes == 1:
+            yield f"{path}.num_classes (1) leaves no class besides the background of explicit_background_class; set 2"
+    if message.add_background_class or message.explicit_background_class:
         return
     asked = f"{path}.add_background_class is false"
     if not message.encode_background_as_zeros:

@@ -28,6 +28,7 @@ def two_stage(message: Message, path: str) -> Iterator[str]:
     if message.second_stage_background_iou >= message.second_stage_matched_iou:
         low, high = message.second_stage_background_iou, message.second_stage_matched_iou
         yield f"{path}.second_stage_background_iou ({low:g}) must be below second_stage_matched_iou ({high:g})"
+    yield from _box_features(message, path)
     if message.number_of_stages == 1 and not given:
         return
     predictor = message.second_stage_box_predictor
@@ -44,6 +45,19 @@ def two_stage(message: Message, path: str) -> Iterator[str]:
             )
     if predictor.HasField("mask_rcnn_box_predictor"):
         yield from _crops(message, path)
+
+
+def _box_features(message: Message, path: str) -> Iterator[str]:
+    """Features of detections are those of a second stage that crops."""
+    stages = message.number_of_stages == 1 and not path.endswith("fast_rcnn")
+    for field in ("output_final_box_features", "output_final_box_rpn_features"):
+        if getattr(message, field) and stages:
+            yield f"{path}.{field} is of the second stage, and number_of_stages is 1; remove it"
+        elif getattr(message, field) and message.second_stage_box_predictor.HasField("rfcn_box_predictor"):
+            yield (
+                f"{path}.{field} is of crops, and rfcn_box_predictor makes none; use mask_rcnn_box_predictor, or remove"
+                " it"
+            )
 
 
 def _proposals(message: Message, path: str) -> Iterator[str]:

@@ -23,7 +23,15 @@ def _recolor(sample: Sample, change: Callable[[tf.Tensor], tf.Tensor]) -> Sample
 
     Hue, saturation and contrast do not depend on the scale, so the image is not scaled to 0 to 1.
     """
-    return sample._replace(image=tf.clip_by_value(change(tf.cast(sample.image, tf.float32)), 0.0, 255.0))
+    return _of_colors(to_float(sample), lambda image: tf.clip_by_value(change(image), 0.0, 255.0))
+
+
+def _of_colors(sample: Sample, change: Callable[[tf.Tensor], tf.Tensor]) -> Sample:
+    """Applies `change` to red, green and blue; further channels stay."""
+    if sample.image.shape[2] == 3:
+        return sample._replace(image=change(sample.image))
+    changed = change(sample.image[..., :3])
+    return sample._replace(image=tf.concat([changed, tf.cast(sample.image[..., 3:], changed.dtype)], axis=2))
 
 
 def random_adjust_brightness(sample: Sample, seed: tf.Tensor, max_delta: float = 0.2) -> Sample:
@@ -86,8 +94,7 @@ def random_pixel_value_scale(sample: Sample, seed: tf.Tensor, minval: float = 0.
 
 def rgb_to_gray(sample: Sample, seed: tf.Tensor | None = None) -> Sample:
     """Replaces all three channels by the luminance; the image keeps three channels."""
-    gray = tf.image.rgb_to_grayscale(tf.cast(sample.image, tf.float32))
-    return sample._replace(image=tf.tile(gray, [1, 1, 3]))
+    return _of_colors(to_float(sample), lambda image: tf.tile(tf.image.rgb_to_grayscale(image), [1, 1, 3]))
 
 
 def random_rgb_to_gray(sample: Sample, seed: tf.Tensor, probability: float = 0.1) -> Sample:
@@ -115,8 +122,8 @@ def normalize_image(
 def subtract_channel_mean(
     sample: Sample, seed: tf.Tensor | None = None, means: tuple[float, float, float] = (0.0, 0.0, 0.0)
 ) -> Sample:
-    """Subtracts a number from each channel."""
-    return sample._replace(image=tf.cast(sample.image, tf.float32) - tf.constant(means, tf.float32))
+    """Subtracts a number from each of red, green and blue."""
+    return _of_colors(to_float(sample), lambda image: image - tf.constant(means, tf.float32))
 
 
 def adjust_gamma(sample: Sample, seed: tf.Tensor | None = None, gamma: float = 1.0, gain: float = 1.0) -> Sample:

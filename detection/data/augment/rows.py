@@ -1,4 +1,4 @@
-"""Changes of the boxes: jitter, dropping, relabelling, duplicating."""
+"""Changes of the boxes and their classes: jitter, dropping, relabelling, duplicating, scores to probabilities."""
 
 from __future__ import annotations
 
@@ -71,6 +71,14 @@ def remap_labels(
     return sample._replace(classes=tf.where(matches, new_label - 1, sample.classes))
 
 
+def convert_class_logits_to_softmax(sample: Sample, seed: tf.Tensor | None = None, temperature: float = 1.0) -> Sample:
+    """Converts class scores from logits to probabilities: softmax(scores / temperature) for each box.
+
+    Source: Hinton et al. 2015, section 2.
+    """
+    return sample._replace(class_scores=tf.nn.softmax(sample.class_scores / temperature))
+
+
 def random_self_concat_image(
     sample: Sample,
     seed: tf.Tensor,
@@ -87,7 +95,7 @@ def random_self_concat_image(
             """Each box, then its copy: proposals stay sorted by score."""
             return tf.reshape(tf.stack([boxes * halving, boxes * halving + step], axis=1), [-1, 4])
 
-        repeated = {field: tf.repeat(getattr(sample, field), 2) for field in box_fields(sample)[1:]}
+        repeated = {field: tf.repeat(getattr(sample, field), 2, axis=0) for field in box_fields(sample)[1:]}
         sample = sample._replace(image=tf.concat([sample.image] * 2, axis), boxes=with_copies(sample.boxes), **repeated)
         if not sample.proposals:
             return sample

@@ -70,9 +70,11 @@ def random_jpeg_quality(
     quality = draw.integer(quality_seed, min_jpeg_quality, max_jpeg_quality + 1)
 
     def compress(sample: Sample) -> Sample:
-        pixels = tf.cast(tf.round(tf.clip_by_value(sample.image, 0.0, 255.0)), tf.uint8)
+        colors, others = sample.image[..., :3], sample.image[..., 3:]  # those behind the third stay as they are
+        pixels = tf.cast(tf.round(tf.clip_by_value(colors, 0.0, 255.0)), tf.uint8)
         encoded = tf.raw_ops.EncodeJpegVariableQuality(images=pixels, quality=quality)
-        return sample._replace(image=tf.cast(tf.io.decode_jpeg(encoded, channels=3), tf.float32))
+        image = tf.cast(tf.io.decode_jpeg(encoded, channels=3), tf.float32)
+        return sample._replace(image=tf.concat([image, others], axis=2) if others.shape[2] else image)
 
     return draw.maybe(decide_seed, 1 - random_coef, compress, sample._replace(image=tf.cast(sample.image, tf.float32)))
 

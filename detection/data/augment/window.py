@@ -48,7 +48,8 @@ def crop(sample: Sample, begin: tf.Tensor, size: tf.Tensor, overlap_thresh: floa
     """
     shape = tf.cast(tf.shape(sample.image)[:2], tf.float32)
     window = tf.concat([tf.cast(begin, tf.float32) / shape, tf.cast(begin + size, tf.float32) / shape], axis=0)
-    image = tf.slice(sample.image, tf.concat([begin, [0]], axis=0), tf.concat([size, [3]], axis=0))
+    channels = sample.image.shape[2]
+    image = tf.slice(sample.image, tf.concat([begin, [0]], axis=0), tf.concat([size, [channels]], axis=0))
     keep = overlaps(sample.boxes, window) & (visible_part(sample.boxes, window) >= overlap_thresh)
     sample = keep_proposals(keep_rows(sample._replace(image=image), keep), lambda boxes: overlaps(boxes, window))
     sample = move_boxes(sample, lambda boxes: change_frame(boxes, window))
@@ -64,16 +65,20 @@ def pad(sample: Sample, before: tf.Tensor, size: tf.Tensor, color: tf.Tensor | N
         sample: the sample.
         before: int32 [2], y and x of the image on the canvas, pixels.
         size: int32 [2], height and width of the canvas, pixels.
-        color: float32 [3] of the canvas, 0 to 255; None: black.
+        color: float32 [3], or of as many channels as the image has, of the canvas, 0 to 255; channels without a value,
+            and all where it is None, are black.
     """
     shape = tf.shape(sample.image)[:2]
     after = size - before - shape
     margins = tf.concat([tf.stack([before, after], axis=1), [[0, 0]]], axis=0)
+    channels = sample.image.shape[2]
+    if color is not None:
+        color = tf.pad(color, [[0, channels - color.shape[0]]]) if color.shape[0] < channels else color
     image = (
         tf.pad(sample.image, margins)
         if color is None
         else tf.pad(tf.cast(sample.image, tf.float32) - color, margins) + color
     )
-    image.set_shape([None, None, 3])
+    image.set_shape([None, None, channels])
     window = tf.cast(tf.concat([-before, size - before], axis=0), tf.float32) / tf.tile(tf.cast(shape, tf.float32), [2])
     return move_boxes(sample._replace(image=image), lambda boxes: change_frame(boxes, window))

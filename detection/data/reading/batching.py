@@ -30,7 +30,7 @@ def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, correction
     """
     sample, info, max_boxes = decoded.sample, decoded.info, options.max_number_of_boxes
     sample = keep_rows(sample, ~_is_empty(sample.boxes))
-    class_sets: tf.Tensor | tuple[()] = ()
+    class_sets = sample.class_scores
     if options.merge_boxes:
         sample, class_sets = merge_equal_boxes(sample, options.label_count)
     num_boxes = tf.shape(sample.boxes)[0]
@@ -54,7 +54,7 @@ def finish(decoded: Decoded, resizer: Resizer, options: InputOptions, correction
         is_crowd=pad(sample.is_crowd),
         difficult=pad(sample.difficult),
         areas=pad(sample.areas),
-        class_sets=pad(class_sets) if options.merge_boxes else (),
+        class_sets=() if isinstance(class_sets, tuple) else pad(class_sets),
         group_of=() if isinstance(sample.group_of, tuple) else pad(sample.group_of),
         checked=sample.checked,
     )

@@ -19,8 +19,13 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from detection.data import image_header
+from detection.data.reading.class_scores import FEATURES as CLASS_SCORES
+from detection.data.reading.class_scores import ClassScoreReader
 from detection.data.reading.corrections import Corrections
 from detection.data.reading.example_format import parse_example
+from detection.data.reading.extra_channels import FEATURES as EXTRA_CHANNELS
+from detection.data.reading.extra_channels import ExtraChannelReader
+from detection.data.reading.frames import FrameReader
 from detection.data.reading.image_labels import FEATURES as IMAGE_LABELS
 from detection.data.reading.image_labels import GROUP_OF, Hierarchy, ImageLabelReader
 from detection.data.reading.labels import LabelLookup
@@ -90,10 +95,16 @@ class Decoder(NamedTuple):
     difficult_objects: DifficultObjects = DifficultObjects.IGNORE
     image_labels: ImageLabelReader | None = None  # None: samples have neither group-of marks nor labels of whole images
     hierarchy: Hierarchy | None = None  # None: boxes are of the class that the record says, and of no other
+    class_scores: ClassScoreReader | None = None  # None: a box has one class
+    extra_channels: ExtraChannelReader | None = None  # None: images are red, green and blue
+    frames: FrameReader | None = None  # None: records are single images
 
     def __call__(self, record: Record) -> tuple[Sample, SampleInfo]:
         """Decodes a record; fails with a marked error (see record_errors) if it is unusable."""
-        features = parse(record.serialized, self._more_features())
+        if self.frames is None:
+            features = parse(record.serialized, self._more_features())
+        else:
+            features = self.frames(record, {**_FEATURES, **self._more_features()})
         with tf.control_dependencies([_check_lists(record, features, self.lookup.reads_texts)]):
             boxes = tf.stack([features[f"{_BOX}{side}"] for side in ("ymin", "xmin", "ymax", "xmax")], axis=1)
             encoded = tf.identity(features["image/encoded"])
@@ -132,6 +143,11 @@ class Decoder(NamedTuple):
             group_of=_or_default(features[GROUP_OF], zeros) > 0 if self.image_labels else (),
             checked=self.image_labels.checked(features) if self.image_labels else (),
         )
+        if self.extra_channels is not None:
+            extra = self.extra_channels(record, features, shape)
+            sample = sample._replace(image=tf.concat([image, extra], axis=2))
+        if self.class_scores is not None:
+            sample = sample._replace(class_scores=self.class_scores(record, features, sample.classes))
         empty = tf.reduce_any(sides <= 0, axis=1)
         self.corrections.note(
             record,
@@ -152,7 +168,8 @@ class Decoder(NamedTuple):
     def _more_features(self) -> dict[str, tf.io.RaggedFeature]:
         """What is parsed beside what every record has."""
         proposals = self.proposals.features if self.proposals else {}
-        return {**proposals, **(IMAGE_LABELS if self.image_labels else {})}
+        scores, channels = CLASS_SCORES if self.class_scores else {}, EXTRA_CHANNELS if self.extra_channels else {}
+        return {**proposals, **scores, **channels, **(IMAGE_LABELS if self.image_labels else {})}
 
 
 def _check_lists(record: Record, features: dict[str, tf.Tensor], reads_texts: bool) -> tf.Tensor:

@@ -23,10 +23,14 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 from absl import logging
 
+from detection.data.augment import draw
 from detection.data.reading import shard_files
 from detection.data.reading.batching import by_size, dataset_options, finish, of_one_size
+from detection.data.reading.class_scores import ClassScoreReader
 from detection.data.reading.corrections import Corrections
 from detection.data.reading.decode import Decoded, Decoder
+from detection.data.reading.extra_channels import ExtraChannelReader
+from detection.data.reading.frames import FrameReader
 from detection.data.reading.image_labels import ImageLabelReader, hierarchy
 from detection.data.reading.iteration import describe_fault
 from detection.data.reading.labels import LabelLookup
@@ -69,7 +73,7 @@ def train_dataset(
     """
     corrections = Corrections() if corrections is None else corrections
     _warn_of_too_many_boxes(options)
-    decode = _decoder(options, corrections)
+    decode = _decoder(options, corrections, options.frame_index)
     deterministic = seed is not None
     seed = secrets.randbits(31) if seed is None else seed
     position = start_step * batch_size * workers
@@ -78,6 +82,9 @@ def train_dataset(
         stream = stream.shard(workers, worker)
 
     def prepare(position: tf.Tensor, element: Record | Decoded) -> Example:
+        if options.sequences and not options.cache:  # elements of a cache are single frames
+            frame_seed = tf.random.fold_in(tf.stack([tf.constant(seed, tf.int64), position]), len(augmentations))
+            element = element._replace(frame=tf.cast(draw.integer(frame_seed, 0, 2**31 - 1), tf.int64))
         decoded = element if options.cache else decode(element)
         sample = decoded.sample
         for number, augment in enumerate(augmentations):
@@ -156,7 +163,7 @@ def checker(options: InputOptions, corrections: Corrections | None = None) -> Ca
     return check
 
 
-def _decoder(options: InputOptions, corrections: Corrections) -> Callable[[Record], Decoded]:
+def _decoder(options: InputOptions, corrections: Corrections, frame_index: int = -1) -> Callable[[Record], Decoded]:
     ids = tuple(category.id for category in options.categories)
     lookup = LabelLookup(options.text_ids, ids, options.num_classes)
     classes = (
@@ -173,6 +180,9 @@ def _decoder(options: InputOptions, corrections: Corrections) -> Callable[[Recor
         proposals=None if options.proposals is None else options.proposals.open(),
         image_labels=ImageLabelReader(lookup, options.label_count, classes) if options.open_images else None,
         hierarchy=classes,
+        frames=FrameReader(frame_index) if options.sequences else None,
+        extra_channels=ExtraChannelReader(options.extra_channels) if options.extra_channels else None,
+        class_scores=ClassScoreReader(options.class_scores, options.label_count) if options.class_scores else None,
     )
 
     def decode(record: Record) -> Decoded:

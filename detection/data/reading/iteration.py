@@ -133,7 +133,9 @@ def describe_fault(error: BaseException, serialized: bytes, options: InputOption
 
 
 def _reason(serialized: bytes, options: InputOptions) -> tuple[str, str, str] | None:
-    """Field, value and fix for a record that cannot be decoded; None if it can be."""
+    """Field, value and fix for a record that cannot be decoded; None if it can be, or holds many images."""
+    if options.sequences:
+        return None
     try:
         extra_features = options.proposals.features if options.proposals else None
         encoded = parse(tf.constant(serialized), extra_features)["image/encoded"]

@@ -37,6 +37,12 @@ class InputOptions:
     ancestors: tuple[tuple[int, tuple[int, ...]], ...] = ()
     descendants: tuple[tuple[int, tuple[int, ...]], ...] = ()  # the other way round, for what is not in an image
     merge_boxes: bool = False  # in training: equal boxes of different classes are one box of several
+    # In training: columns of the scores that are learnt where records have them, K or, with the background first,
+    # K + 1; 0: boxes are of one class.
+    class_scores: int = 0
+    sequences: bool = False  # records are tf.SequenceExamples, and each of their frames an image
+    frame_index: int = -1  # of them, in training: the frame that is taken; negative: a random one
+    extra_channels: int = 0  # of images, behind red, green and blue
     open_images: bool = False  # whether group-of marks and labels of whole images are read
     drop_unknown_labels: bool = False  # as in the TF Object Detection API; otherwise such a box is an error
     difficult: DifficultObjects = DifficultObjects.IGNORE

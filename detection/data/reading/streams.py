@@ -16,14 +16,15 @@ import tensorflow as tf
 
 from detection.data.reading import damage, mixing, shard_files
 from detection.data.reading.decode import Decoded
+from detection.data.reading.frames import each_frame
 from detection.data.reading.options import InputOptions
 from detection.data.reading.tracing import without_autograph
 from detection.data.sample import Record
 
 
 def count_records(options: InputOptions) -> int | None:
-    """Number of records in an epoch or evaluation, from the headers of records; None if unknown before reading."""
-    return _epoch_length(options, options.shards())
+    """Number of images in an epoch or evaluation, from the headers of records; None if unknown before reading."""
+    return None if options.sequences else _epoch_length(options, options.shards())
 
 
 def _epoch_length(options: InputOptions, files: tuple[str, ...]) -> int | None:
@@ -118,12 +119,13 @@ def _empty_or_fail(source: tf.data.Dataset, like: tf.data.Dataset) -> tf.data.Da
 
 
 def read_in_order(options: InputOptions, files: tuple[str, ...]) -> tf.data.Dataset:
-    """All `Record`s of the files, or of the data from Python, once and in order."""
+    """All `Record`s of the files, or of the data from Python, once and in order; of sequences each frame."""
     if options.python is not None:
         return options.python.records()
-    return tf.data.Dataset.from_tensor_slices(list(files)).flat_map(
+    records = tf.data.Dataset.from_tensor_slices(list(files)).flat_map(
         without_autograph(functools.partial(_read_shard, options))
     )
+    return records.flat_map(without_autograph(each_frame)) if options.sequences else records
 
 
 def _read_shuffled(options: InputOptions, files: tuple[str, ...], seed: tf.Tensor) -> tf.data.Dataset:
