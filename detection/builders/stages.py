@@ -12,7 +12,7 @@ from detection.ops import boxes
 from detection.ops.box_coders import BoxCoder, FasterRcnnBoxCoder
 from detection.ops.matchers import ArgMaxMatcher, Matcher
 from detection.ops.targets import TargetAssigner
-from detection.protos import faster_rcnn_pb2
+from detection.protos import box_coder_pb2, faster_rcnn_pb2, losses_pb2, matcher_pb2, region_similarity_calculator_pb2
 
 # Ren et al. 2015, section 3.1.2.
 CODER = FasterRcnnBoxCoder(10.0, 10.0, 5.0, 5.0)
@@ -21,41 +21,43 @@ RPN_MATCHER = ArgMaxMatcher(0.7, 0.3, force_match_for_each_row=True)
 
 def first_assigner(message: faster_rcnn_pb2.FasterRcnn) -> TargetAssigner:
     """Anchors and groundtruth -> Targets of one class."""
-    return _assigner(message, "first_stage", RPN_MATCHER)
+    return TargetAssigner(
+        similarity=_similarity(message.first_stage_similarity_calculator, message.first_stage_matcher),
+        matcher=_matcher(message.first_stage_matcher) or RPN_MATCHER,
+        box_coder=_coder(message.first_stage_box_coder),
+    )
 
 
 def second_assigner(message: faster_rcnn_pb2.FasterRcnn) -> TargetAssigner:
     """Proposals and groundtruth -> Targets."""
-    return _assigner(message, "second_stage", _region_matcher(message))
-
-
-def localization(message: faster_rcnn_pb2.FasterRcnn, stage: str) -> LocalizationLoss | LossSum:
-    """The localisation loss of `stage` ("first_stage" or "second_stage"), for weights that are shares of the loss."""
-    field = f"{stage}_localization_loss"
-    return (
-        losses.localization(getattr(message, field), shares=True) if message.HasField(field) else WeightedSmoothL1(1.0)
-    )
-
-
-def _assigner(message: faster_rcnn_pb2.FasterRcnn, stage: str, usual: Matcher) -> TargetAssigner:
-    chosen = getattr(message, f"{stage}_matcher")
     return TargetAssigner(
-        similarity=matcher.similarity(chosen, _similarity(message, stage)),
-        matcher=matcher.build(chosen) if message.HasField(f"{stage}_matcher") else usual,
-        box_coder=_coder(message, stage),
+        similarity=_similarity(message.second_stage_similarity_calculator, message.second_stage_matcher),
+        matcher=_matcher(message.second_stage_matcher) or _region_matcher(message),
+        box_coder=_coder(message.second_stage_box_coder),
     )
 
 
-def _similarity(message: faster_rcnn_pb2.FasterRcnn, stage: str) -> boxes.Similarity:
+def localization(message: losses_pb2.LocalizationLoss) -> LocalizationLoss | LossSum:
+    """The localisation loss of a stage, for weights that are shares of the loss; smooth L1 unless one is set."""
+    if message.WhichOneof("localization_loss") is None:
+        return WeightedSmoothL1(1.0)
+    return losses.localization(message, shares=True)
+
+
+def _similarity(
+    message: region_similarity_calculator_pb2.RegionSimilarityCalculator, chosen: matcher_pb2.Matcher
+) -> boxes.Similarity:
     """IoU unless another one is set; by distance, boxes of zeros would be near those in the corner of the image."""
-    field = f"{stage}_similarity_calculator"
-    built = similarity.build(getattr(message, field)) if message.HasField(field) else boxes.iou
-    return boxes.OfAreas(built) if built is boxes.neg_sq_dist else built
+    built = boxes.iou if message.WhichOneof("region_similarity") is None else similarity.build(message)
+    return matcher.similarity(chosen, boxes.OfAreas(built) if built is boxes.neg_sq_dist else built)
 
 
-def _coder(message: faster_rcnn_pb2.FasterRcnn, stage: str) -> BoxCoder:
-    field = f"{stage}_box_coder"
-    return box_coder.build(getattr(message, field)) if message.HasField(field) else CODER
+def _matcher(message: matcher_pb2.Matcher) -> Matcher | None:
+    return None if message.WhichOneof("matcher_oneof") is None else matcher.build(message)
+
+
+def _coder(message: box_coder_pb2.BoxCoder) -> BoxCoder:
+    return CODER if message.WhichOneof("box_coder_oneof") is None else box_coder.build(message)
 
 
 def _region_matcher(message: faster_rcnn_pb2.FasterRcnn) -> ArgMaxMatcher:

@@ -118,7 +118,7 @@ def _region_proposal_network(message: faster_rcnn_pb2.FasterRcnn, keras_form: bo
             anchors=anchors,
             assigner=assigner,
             loss_terms=LossTerms(
-                localization=stages.localization(message, "first_stage"),
+                localization=stages.localization(message.first_stage_localization_loss),
                 classification=WeightedSoftmax(1.0),
                 localization_weight=message.first_stage_localization_loss_weight,
                 classification_weight=message.first_stage_objectness_loss_weight,
@@ -208,7 +208,7 @@ def _region_losses(message: faster_rcnn_pb2.FasterRcnn) -> LossTerms:
     weights = (message.second_stage_classification_loss_weight, message.second_stage_localization_loss_weight)
     mines = message.HasField("hard_example_miner")
     return LossTerms(
-        localization=stages.localization(message, "second_stage"),
+        localization=stages.localization(message.second_stage_localization_loss),
         classification=classification or WeightedSoftmax(1.0),
         localization_weight=message.second_stage_localization_loss_weight,
         classification_weight=message.second_stage_classification_loss_weight,

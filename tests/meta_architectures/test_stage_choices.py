@@ -25,7 +25,8 @@ F = "model.faster_rcnn"
 
 @pytest.fixture(scope="module")
 def detector() -> TwoStage:
-    return tiny.detector()
+    """In training it learns from the objects too, so that some of the sampled proposals are matched."""
+    return tiny.detector(f"{F}.second_stage_add_groundtruth=true", f"{F}.second_stage_balance_fraction=0.5")
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,9 @@ def test_proposal_loss_by_hand(
     settings = detector.proposer.settings
     terms = dataclasses.replace(
         settings.loss_terms,
-        localization=stages.localization(message(f"first_stage_localization_loss={{ {loss} }}"), "first_stage"),
+        localization=stages.localization(
+            message(f"first_stage_localization_loss={{ {loss} }}").first_stage_localization_loss
+        ),
     )
     chosen = dataclasses.replace(settings, loss_terms=terms, minibatch=100_000, sampler=type(settings.sampler)(1.0))
     anchors = predictions.rpn.anchors
@@ -129,8 +132,8 @@ def test_nothing_changes_where_nothing_is_set(detector: TwoStage) -> None:
         regions.assigner, matcher=ArgMaxMatcher(0.7, 0.3, force_match_for_each_row=True)
     )
     assert regions.assigner.matcher == ArgMaxMatcher(0.5, 0.5) and regions.assigner.similarity is box_ops.iou
-    assert stages.second_assigner(message("second_stage_background_iou=0.1")).matcher == ArgMaxMatcher(
-        0.5, 0.1, negatives_lower_than_unmatched=False
+    assert stages.second_assigner(message("second_stage_background_iou=0.125")).matcher == ArgMaxMatcher(
+        0.5, 0.125, negatives_lower_than_unmatched=False
     )
 
 
@@ -140,7 +143,7 @@ def test_every_choice_reaches_its_stage() -> None:
         f"{F}.first_stage_matcher={{bipartite_matcher {{}}}}",
         f"{F}.first_stage_box_coder={{square_box_coder {{}}}}",
         f"{F}.first_stage_similarity_calculator={{neg_sq_dist_similarity {{}}}}",
-        f"{F}.second_stage_matcher={{argmax_matcher {{matched_threshold: 0.4 unmatched_threshold: 0.2}}}}",
+        f"{F}.second_stage_matcher={{argmax_matcher {{matched_threshold: 0.375 unmatched_threshold: 0.25}}}}",
         f"{F}.second_stage_box_coder={{square_box_coder {{length_scale: 2}}}}",
         f"{F}.second_stage_similarity_calculator={{ioa_similarity {{}}}}",
         f"{F}.second_stage_box_predictor.mask_rcnn_box_predictor.box_code_size=3",
@@ -148,7 +151,7 @@ def test_every_choice_reaches_its_stage() -> None:
     first, second = other.proposer.settings.assigner, other.second_stage.assigner
     assert first.matcher == BipartiteMatcher() and first.box_coder == SquareBoxCoder()
     assert first.similarity == box_ops.OfAreas(box_ops.neg_sq_dist)
-    assert second.matcher == ArgMaxMatcher(0.4, 0.2) and second.similarity is box_ops.ioa
+    assert second.matcher == ArgMaxMatcher(0.375, 0.25) and second.similarity is box_ops.ioa
     assert second.box_coder == SquareBoxCoder(length_scale=2.0)
     batch, groundtruth = tiny.batch(), tiny.groundtruth()
     predictions = other.predict(batch, groundtruth, training=True)
