@@ -29,10 +29,10 @@ MESSAGES: dict[str, Message] = {
         honoured("length_scale", POSITIVE),
     ),
     "CornerBoxCoder": (
-        honoured("unit", POSITIVE, required=True),
+        honoured("unit", POSITIVE),
         honoured("from_anchor"),
     ),
-    "CenterSqrtBoxCoder": (honoured("unit", POSITIVE, required=True),),
+    "CenterSqrtBoxCoder": (honoured("unit", POSITIVE),),
     "ArgMaxMatcher": (
         honoured("matched_threshold", FRACTION),
         honoured("unmatched_threshold", FRACTION),
