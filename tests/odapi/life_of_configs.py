@@ -170,13 +170,14 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: what ran, then what is refused."""
     from detection import markdown
 
-    ran = sorted((row for row in rows if "refused" not in row), key=lambda row: (row.get("type", ""), row["config"]))
-    head = ["config", "type", "checkpoint", "pixels", *STAGES]
+    ran = sorted(
+        (row for row in rows if "refused" not in row), key=lambda row: (row["model"], row["type"], row["config"])
+    )
+    head = ["config", "model", "type", "checkpoint", "pixels", *STAGES]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in ran:
         cells = [_cell(row, stage) for stage in STAGES]
-        kind = markdown.code(row.get("type", ""))
-        words = [_name(row), kind, row.get("checkpoint", ""), row.get("size", ""), *cells]
+        words = [_name(row), row["model"], markdown.code(row["type"]), row["checkpoint"], row["size"], *cells]
         lines.append(f"| {' | '.join(words)} |")
     refused = sorted((row for row in rows if "refused" in row), key=lambda row: row["config"])
     if refused:
@@ -235,10 +236,12 @@ def main(argv: list[str] | None = None) -> int:
     configs = [str(path) for each in folders for path in (sorted(each.glob("*.config")) if each.is_dir() else [each])]
     setting = Setting(given.records.resolve(), tuple(given.pictures), given.side, given.sample_1_of_n, given.seconds)
     rows = given.output.with_suffix(".jsonl")
-    run(configs, setting, rows, given.again)
+    try:
+        run(configs, setting, rows, given.again)
+    finally:  # Of a run that is stopped too.
+        found = read(rows)
+        write(given.output, table(found))
     wanted = {Path(config).name for config in configs}
-    found = read(rows)
-    write(given.output, table(found))
     failed = [row for row in found if "failed" in row and row["config"] in wanted]
     return 1 if failed else 0
 
