@@ -8,6 +8,7 @@ from detection import registry
 from detection.builders import center_net, ssd, two_stage
 from detection.data.resize import Resizer
 from detection.errors import ConfigError
+from detection.networks import low_rank
 from detection.pipeline import Detector
 from detection.protos import custom_pb2, model_pb2
 
@@ -37,6 +38,7 @@ def build(message: model_pb2.DetectionModel, resizer: Resizer, extra_channels: i
         extra_channels: number of channels of the images besides red, green and blue.
     """
     made = META_ARCHITECTURES[kind(message)](settings(message), resizer)
+    low_rank.apply(made, {each.layer: each.rank for each in message.truncated_svd})
     if extra_channels:
         made.image_channels += extra_channels
     return made

@@ -291,7 +291,7 @@ def _differences(names: Sequence[str], shapes: Shapes, there: Shapes, all_names:
     shown = names if all_names else names[:_DIFFERENCES]
     column = max(map(len, shown))
     for name in shown:
-        yield f"    {name:{column}}  {list(there[name])} in the checkpoint, {list(shapes[name])} in the model"
+        yield f"    {name:{column}}  checkpoint {list(there[name])}, model {list(shapes[name])}"
     if len(names) > len(shown):
         yield f"    and {len(names) - len(shown)} more"
 

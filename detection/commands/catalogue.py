@@ -46,6 +46,7 @@ COMMANDS = (
     ),
     Entry("weights", TRAINING, "turn Caffe's weights (.caffemodel) into a checkpoint to start from"),
     Entry("classify", TRAINING, "classify images with a published ImageNet checkpoint", "classify.py"),
+    Entry("compress", SERVING, "compress the fully connected layers of a detector by truncated SVD"),
     Entry("export", SERVING, "turn a checkpoint into a SavedModel", "export_saved_model.py"),
     Entry("detect", SERVING, "find objects in images with an exported detector", "detect.py"),
     Entry("benchmark", RESULTS, "time and memory of detectors, part by part", "benchmark.py"),

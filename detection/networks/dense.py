@@ -7,12 +7,18 @@ import math
 import keras
 import tensorflow as tf
 
+from detection.networks.factors import LEFT, RIGHT, WHOLE, check_rank
 from detection.networks.hyperparams import BatchNormSettings, Hyperparams
 from detection.networks.layers import BatchNorm, add_biases
 
 
 class Dense(keras.layers.Layer):
-    """Fully connected layer: `weights` [in, units] and `biases`, then the activation."""
+    """Fully connected layer: `weights` [in, units] and `biases`, then the activation.
+
+    With a `rank`, set before the variables are created, the weights are two factors; see `low_rank`.
+    """
+
+    rank = 0
 
     def __init__(self, name: str, units: int, hyperparams: Hyperparams, bias_initializer: object = "zeros") -> None:
         super().__init__(name=name, autocast=False)
@@ -20,23 +26,33 @@ class Dense(keras.layers.Layer):
 
     @property
     def kernels(self) -> tuple[keras.Variable, ...]:
-        """The kernel, as the only element."""
-        return (self.kernel,)
+        """The kernel, or its two factors."""
+        return (self.kernel, self.right) if self.rank else (self.kernel,)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         """Creates kernel and biases."""
-        hyper = self.hyperparams
-        self.kernel = self.add_weight(
-            name="weights",
-            shape=(shape[-1], self.units),
-            initializer=hyper.initializer.clone(),
-            regularizer=hyper.regularizer,
-        )
+        if self.rank:
+            check_rank(self.name, self.rank, shape[-1], self.units)
+            self.kernel = self._weight(LEFT, (shape[-1], self.rank))
+            self.right = self._weight(RIGHT, (self.rank, self.units))
+        else:
+            self.kernel = self._weight(WHOLE, (shape[-1], self.units))
         self.bias = add_biases(self, self.units)
+
+    def _weight(self, name: str, shape: tuple[int, int]) -> keras.Variable:
+        hyper = self.hyperparams
+        return self.add_weight(
+            name=name, shape=shape, initializer=hyper.initializer.clone(), regularizer=hyper.regularizer
+        )
+
+    def _product(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """Rows float32 [B, in] times the weights (`kernel` is all of them, or the left factor): float32 [B, units]."""
+        y = tf.matmul(x, kernel)
+        return tf.matmul(y, tf.convert_to_tensor(self.right)) if self.rank else y
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Input float32 [B, in] -> float32 [B, units]."""
-        x = tf.nn.bias_add(tf.matmul(x, tf.convert_to_tensor(self.kernel)), tf.convert_to_tensor(self.bias))
+        x = tf.nn.bias_add(self._product(x, tf.convert_to_tensor(self.kernel)), tf.convert_to_tensor(self.bias))
         activation = self.hyperparams.activation
         return x if activation is None else activation(x)
 
@@ -62,10 +78,11 @@ class CropDense(Dense):
         kernel, bias = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias)
         if self.batch_norm is not None and self.fold:
             scale, shift = self.batch_norm.scale_and_shift()
-            kernel, bias = kernel * scale[:, tf.newaxis], bias + tf.linalg.matvec(kernel, shift, transpose_a=True)
+            bias += self._product(shift[tf.newaxis], kernel)[0]
+            kernel *= scale[:, tf.newaxis]
         elif self.batch_norm is not None:
             x = self.batch_norm(x, training=training)
-        x = tf.nn.bias_add(tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), kernel), bias)
+        x = tf.nn.bias_add(self._product(tf.reshape(x, [-1, kernel.shape[0]]), kernel), bias)
         activation = self.hyperparams.activation
         x = x if activation is None else activation(x)
         return x[:, tf.newaxis, tf.newaxis]

@@ -6,11 +6,14 @@ weights give a map.
 
 from __future__ import annotations
 
+import math
+
 import keras
 import tensorflow as tf
 
 from detection.networks.blocks import Dropout
 from detection.networks.depths import DepthRule
+from detection.networks.factors import LEFT, RIGHT, check_rank
 from detection.networks.hyperparams import Hyperparams
 from detection.networks.layers import Conv
 
@@ -24,11 +27,42 @@ class FullyConnected(Conv):
     with gradients 1.6 to 12 times.
     """
 
-    def _convolve(self, x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
+    rank = 0  # of its weights as two factors (`low_rank`), set before they are created; 0: one matrix
+
+    @property
+    def kernels(self) -> tuple[keras.Variable, ...]:
+        """The kernel, or its two factors."""
+        return (self.kernel, self.right) if self.rank else (self.kernel,)
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Creates the kernel or its factors, and biases if there is no normaliser."""
+        if not self.rank:
+            super().build(shape)
+            return
+        inputs = math.prod(self.kernel_size) * shape[-1]
+        check_rank(self.name, self.rank, inputs, self.filters)
+        self._add_kernel(LEFT, (*self.kernel_size, shape[-1], self.rank), regularize=True)
+        self.right = self.add_weight(
+            name=RIGHT,
+            shape=(self.rank, self.filters),
+            initializer=self.hyperparams.initializer.clone(),
+            regularizer=self.hyperparams.regularizer,
+        )
+        self._add_bias(self.filters)
+
+    def _scaled_kernel(self, scale: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        return (tf.convert_to_tensor(self.kernel), self.right * scale) if self.rank else super()._scaled_kernel(scale)
+
+    def _convolve(self, x: tf.Tensor, kernel: tf.Tensor | tuple[tf.Tensor, tf.Tensor], padding: str) -> tf.Tensor:
+        right = tf.convert_to_tensor(self.right) if self.rank else None
+        if isinstance(kernel, tuple):
+            kernel, right = kernel
         if padding != "VALID" or tuple(x.shape[1:3]) != self.kernel_size:
-            return super()._convolve(x, kernel, padding)
+            y = super()._convolve(x, kernel, padding)
+            return y if right is None else tf.nn.conv2d(y, right[tf.newaxis, tf.newaxis], 1, "VALID")
         rows = tf.reshape(x, [-1, kernel.shape[0] * kernel.shape[1] * kernel.shape[2]])
-        y = tf.matmul(rows, tf.reshape(kernel, [rows.shape[1], self.filters]))
+        y = tf.matmul(rows, tf.reshape(kernel, [rows.shape[1], kernel.shape[3]]))
+        y = y if right is None else tf.matmul(y, right)
         return tf.reshape(y, [-1, 1, 1, self.filters])
 
 

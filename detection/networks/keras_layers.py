@@ -70,12 +70,18 @@ def _(layer: Branches) -> Iterator[KerasLayer]:
 def _(layer: CropDense) -> Iterator[KerasLayer]:
     if layer.batch_norm is not None:
         yield norm_variables(layer.batch_norm)
-    yield {"kernel": layer.kernel, "bias": layer.bias}
+    yield _dense_variables(layer)
 
 
 @keras_layers.register
 def _(layer: Dense) -> Iterator[KerasLayer]:
-    yield {"kernel": layer.kernel, "bias": layer.bias}
+    yield _dense_variables(layer)
+
+
+def _dense_variables(layer: Dense) -> KerasLayer:
+    """The TF Object Detection API knows no compressed layers, so the key of the right factor is ours."""
+    factors = {"right_kernel": layer.right} if layer.rank else {}
+    return {"kernel": layer.kernel, **factors, "bias": layer.bias}
 
 
 Fork = tuple[Conv, ...]  # convolutions of one input, whose outputs are concatenated

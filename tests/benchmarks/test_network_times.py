@@ -5,9 +5,6 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -217,20 +214,12 @@ def test_a_row_by_hand() -> None:
 
 
 @pytest.mark.slow
-def test_the_script(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        str(ROOT / "benchmarks" / "networks.py"),
-        "--networks=mobilenet_v1",
-        "--sizes=32",
-        "--runs=1",
-        "--warmup=1",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"}
-    run = {"capture_output": True, "text": True, "env": environment, "check": False}
-    done = subprocess.run([*command, f"--json={tmp_path / 'n.json'}"], **run)
-    assert done.returncode == 0, done.stderr
-    assert "mobilenet_v1" in done.stdout and "measuring" in done.stderr
+def test_the_script(server, tmp_path: Path) -> None:
+    script = ROOT / "benchmarks" / "networks.py"
+    flags = ("--networks=mobilenet_v1", "--sizes=32", "--runs=1", "--warmup=1", f"--json={tmp_path / 'n.json'}")
+    code, out, err = server.run((script, *flags))
+    assert code == 0, err
+    assert "mobilenet_v1" in out and "measuring" in err
     assert json.loads((tmp_path / "n.json").read_text())["rows"][0]["name"] == "mobilenet_v1"
-    wrong = subprocess.run([*command[:2], "--sizes=big"], **run)
-    assert wrong.returncode == 2 and "--sizes=big" in wrong.stderr
+    code, _, err = server.run((script, "--sizes=big"))
+    assert code == 2 and "--sizes=big" in err

@@ -100,10 +100,10 @@ def test_shapes_that_differ_are_both_shown(detector):
     at = lines.index("  2 initial value: different shape in the checkpoint:")
     assert fault == "" and lines[at + 1].split() == [
         "BoxPredictor_0/BoxEncodingPredictor/biases",
-        "[12]",
-        "there,",
+        "checkpoint",
+        "[12],",
+        "model",
         "[16]",
-        "here",
     ]
 
 

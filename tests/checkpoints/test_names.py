@@ -124,7 +124,7 @@ def test_another_base_network_computes_something_else_and_is_loaded_only_on_requ
     path = _write(tmp_path / "m", right)
     with pytest.raises(
         ConfigError,
-        match=r"FeatureExtractor/InceptionV2/\S+/BatchNorm/gamma and \d+ more have no place .*--allow_unused",
+        match=r"FeatureExtractor/InceptionV2/\S+/BatchNorm/gamma and \d+ more have no counterpart .*--allow_unused",
     ):
         loading.load_into(wrong, path)
     assert loading.load_into(wrong, path, allow_unused=True) == 3
@@ -186,9 +186,7 @@ def test_averages_that_are_not_used_are_reported_once(tmp_path, caplog):
     for _ in range(2):
         loading.load_into(_ssd(MOBILENET), path)
     assert (
-        caplog.text.count(
-            "moving averages that its checkpoints hold are not used; set eval_config.use_moving_averages: true"
-        )
+        caplog.text.count("moving averages in its checkpoints are not used; set eval_config.use_moving_averages: true")
         == 1
     )
 

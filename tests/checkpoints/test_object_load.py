@@ -98,7 +98,7 @@ def test_a_checkpoint_of_another_network_is_refused(empty, values, tmp_path: Pat
     for kind in ("detection", "full"):
         with pytest.raises(ConfigError, match="layer_with_weights-99/kernel have no counterpart in the model"):
             loading.start_from(empty, FineTune(prefix, kind))
-    with pytest.raises(ConfigError, match="layer_with_weights-99/kernel have no place"):
+    with pytest.raises(ConfigError, match="layer_with_weights-99/kernel have no counterpart"):
         loading.load_into(empty, prefix)
     assert object_checkpoints.filled(empty, values) == set()
     loading.load_into(empty, prefix, allow_unused=True)

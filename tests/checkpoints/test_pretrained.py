@@ -164,8 +164,8 @@ def test_a_variable_that_is_missing_or_of_another_shape_is_named(tmp_path):
     with pytest.raises(
         ConfigError,
         match=(
-            r"b: has in another shape 136 of the 137 variables of mobilenet_v1 at depth multiplier 0\.5: .* and 133"
-            r" more"
+            r"b: has a different shape for 136 of the 137 variables of mobilenet_v1 at depth multiplier 0\.5: .* and"
+            r" 133 more"
         ),
     ):
         pretrained.load(path, depth_multiplier=0.5)

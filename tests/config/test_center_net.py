@@ -88,7 +88,6 @@ def test_other_tasks_are_refused_by_name_and_line_all_at_once(tmp_path: Path) ->
         ),
         (f"{MODEL}.num_classes=900000", f"{MODEL}.num_classes (900000) makes heat maps of 921,600,000 numbers"),
         (f"{CENTERS}.center_head_params={{num_filters: [4096, 4096] kernel_sizes: [31, 31]}}", "make a head of about"),
-        (f"{MODEL}.output_prediction_dict=true", f"{MODEL}.output_prediction_dict (true) is not supported"),
     ],
 )
 def test_invalid_values_are_refused(setting: str, expected: str) -> None:

@@ -186,10 +186,6 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
             ),
             ("external_input_reader {}", ".external_input_reader is not supported; use tf_record_input_reader"),
             (
-                'tf_record_input_reader { input_path: "a-*" input_path: "b" } load_context_features: true',
-                ".load_context_features (true) is not supported; remove it",
-            ),
-            (
                 'tf_record_input_reader { input_path: "a-*" input_path: "b" } num_additional_channels: 999',
                 ".num_additional_channels (999) is more than 253: ",
             ),

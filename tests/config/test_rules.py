@@ -221,6 +221,19 @@ def test_scores_of_all_classes_that_change_nothing_are_told(ssd):
     ]
 
 
+def test_frames_and_context_that_change_nothing_are_told(ssd):
+    place = "train_input_reader"
+    _, warnings = examine(config.override(ssd, [f"{place}.frame_index=3", f"{place}.load_context_features=true"]))
+    assert [line for line in warnings if line.startswith(place)] == [
+        f"{place}.load_context_features (true) has no effect: it belongs to faster_rcnn.context_config, which is not"
+        " supported",
+        f"{place}.frame_index (3) has no effect: it is of input_type TF_SEQUENCE_EXAMPLE",
+    ]
+    frames = "eval_input_reader[0].input_type=TF_SEQUENCE_EXAMPLE"
+    _, warnings = examine(config.override(ssd, [frames, "eval_input_reader[0].frame_index=3"]))
+    assert any("eval_input_reader[0].frame_index (3) has no effect: all frames" in line for line in warnings)
+
+
 @pytest.mark.parametrize("color", ["black", "LightGreen", "#00ff80", "rgb(1, 2, 3)"])
 def test_colours(ssd, color):
     assert faults(ssd, f"eval_config.groundtruth_box_visualization_color={color}") == []

@@ -15,7 +15,7 @@ from detection.config import schema
 from detection.protos import model_pb2, pipeline_pb2, ssd_pb2
 
 PACKAGE = "object_detection.protos"
-OUR_FILES = {"custom", "sweep"}  # schema files of this project alone
+OUR_FILES = {"truncated_svd", "custom", "sweep"}  # schema files of this project alone
 OUR_ENUMS = {"DifficultObjects"}
 # Messages of this project in files of the API, and files that files of the API import for our fields alone.
 OUR_MESSAGES = {

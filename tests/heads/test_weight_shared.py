@@ -126,5 +126,5 @@ def test_clipping_scores_bias_and_dropout() -> None:
 
 
 def test_different_numbers_of_anchors_are_refused() -> None:
-    with pytest.raises(ValueError, match="as many anchors"):
+    with pytest.raises(ValueError, match="the same number of anchors on every map"):
         WeightSharedHead((3, 6), 2, WeightSharedOptions(NORMED, NORMED))

@@ -5,9 +5,9 @@
     python -m tests.odapi.life_of_configs --configs=odapi_configs/samples --configs=odapi_configs/tf2
         --records=cells --pictures a.jpg b.jpg --sample_1_of_n=18 --output=table.md
 
-One fresh process a config, one row of JSON as soon as it is done (`<output>.jsonl`): the same command again skips
-configs that have one, and writes the table anew. Of a config are changed: paths, the number of classes, the size of
-images and of batches, the number of steps, and how many regions a second stage looks at
+One fresh process a stage, as the commands are; one row of JSON as soon as a config is done (`<output>.jsonl`): the
+same command again skips configs that have one, and writes the table anew. Of a config are changed: paths, the number
+of classes, the size of images and of batches, the number of steps, and how many regions a second stage looks at
 (`stages_of_configs.adapt`); all else is as in the file.
 
     train     3 steps without a fine-tuning checkpoint; losses must be finite
@@ -30,6 +30,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from tests.odapi.stages_of_configs import STAGES, Life, Setting
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
+RunStage = Callable[[Life, str, float], dict[str, Any]]  # life, stage, seconds left -> what of it goes into the row
 MARKER = "<!-- the tables: python -m tests.odapi.life_of_configs -->\n"
 
 
@@ -59,33 +61,64 @@ def understand(config: str) -> dict[str, Any]:
     return row
 
 
-def live(config: str, row: dict[str, Any], setting: Setting, row_path: Path) -> None:
-    """The life of one config in this process; its row is written after every stage."""
+def live(config: str, row: dict[str, Any], setting: Setting, run_stage: RunStage) -> dict[str, Any]:
+    """The finished row of one config.
+
+    Args:
+        row: as `understand` returns it.
+        run_stage: `here`, or `alone`.
+    """
+    begun = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         life = Life(config, setting, Path(name))
         row |= {"checkpoint": life.format, "size": life.size}
         for stage in STAGES:
-            row["running"] = stage
-            _write(row_path, row)
-            begun = time.monotonic()
-            try:
-                found = getattr(life, stage)()
-            except Exception as error:
-                row |= {"failed": stage, "error": f"{type(error).__name__}: {error}"}
-                row["trace"] = traceback.format_exc()
+            found = run_stage(life, stage, setting.seconds - (time.monotonic() - begun))
+            if "error" in found:
+                row |= {"failed": stage, **found}
                 break
-            row["stages"][stage] = {"seconds": round(time.monotonic() - begun, 1), **found}
-        del row["running"]
-        _write(row_path, row)
+            row["stages"][stage] = found
+    return row | {"seconds": round(time.monotonic() - begun, 1)}
 
 
-def _write(path: Path, row: dict[str, Any]) -> None:
-    path.with_suffix(".part").write_text(json.dumps(row), encoding="utf-8")
-    path.with_suffix(".part").replace(path)
+def here(life: Life, stage: str, seconds: float) -> dict[str, Any]:
+    """What a stage says, with its seconds and the most memory that the process had until then; or its error."""
+    del seconds  # A process does not end itself.
+    begun = time.monotonic()
+    try:
+        found = getattr(life, stage)()
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "seconds": round(time.monotonic() - begun, 1),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+        "peak_mib": used.ru_maxrss >> 10,
+        **found,
+    }
+
+
+def alone(life: Life, stage: str, seconds: float) -> dict[str, Any]:
+    """The same in a process of its own, as the commands are; it is ended after so many seconds."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=lambda: sender.send(here(life, stage, seconds)))
+    process.start()
+    sender.close()
+    try:
+        if receiver.poll(max(0.0, seconds)):
+            return receiver.recv()
+        return {"error": f"the config took over {life.setting.seconds:.0f} s"}
+    except EOFError:
+        process.join()
+        return {"error": f"the process ended with {process.exitcode}"}
+    finally:
+        process.kill()
+        process.join()
 
 
 def run(configs: list[str], setting: Setting, rows: Path, again: bool = False) -> None:
-    """Every config in a process of its own, one after the other; a row each is added to `rows`.
+    """Every stage in a process of its own, one after the other; a row a config is added to `rows`.
 
     Args:
         again: those that failed too.
@@ -98,38 +131,12 @@ def run(configs: list[str], setting: Setting, rows: Path, again: bool = False) -
     names = {row["config"] for row in done}
     begun = [understand(config) for config in configs if Path(config).name not in names]
     paths = {Path(config).name: config for config in configs}
-    with tempfile.TemporaryDirectory() as name:
-        for row in in_order(begun, done):
-            if "refused" not in row:
-                row = _in_a_process(paths[row["config"]], row, setting, Path(name) / "row.json")
-            with rows.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(row) + "\n")
-            print(f"{row['config']}: {_outcome(row)}", flush=True)
-
-
-def _in_a_process(config: str, row: dict[str, Any], setting: Setting, row_path: Path) -> dict[str, Any]:
-    """The row that a config has in the end, whatever became of its process."""
-    _write(row_path, row | {"running": STAGES[0]})
-    before, begun = _cpu_seconds(), time.monotonic()
-    process = multiprocessing.get_context("fork").Process(target=live, args=(config, row, setting, row_path))
-    process.start()
-    process.join(setting.seconds)
-    late = process.is_alive()
-    if late:
-        process.kill()
-        process.join()
-    row = json.loads(row_path.read_text(encoding="utf-8"))
-    if running := row.pop("running", ""):
-        why = f"over {setting.seconds:.0f} s" if late else f"the process ended with {process.exitcode}"
-        row |= {"failed": running, "error": why}
-    row |= {"seconds": round(time.monotonic() - begun, 1), "cpu_seconds": round(_cpu_seconds() - before, 1)}
-    return row
-
-
-def _cpu_seconds() -> float:
-    """Of all processes that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    for row in in_order(begun, done):
+        if "refused" not in row:
+            row = live(paths[row["config"]], row, setting, alone)
+        with rows.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
+        print(f"{row['config']}: {_outcome(row)}", flush=True)
 
 
 def in_order(rows: list[dict[str, Any]], done: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -163,13 +170,14 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: what ran, then what is refused."""
     from detection import markdown
 
-    ran = sorted((row for row in rows if "refused" not in row), key=lambda row: (row.get("type", ""), row["config"]))
-    head = ["config", "type", "checkpoint", "pixels", *STAGES]
+    ran = sorted(
+        (row for row in rows if "refused" not in row), key=lambda row: (row["model"], row["type"], row["config"])
+    )
+    head = ["config", "model", "type", "checkpoint", "pixels", *STAGES]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in ran:
         cells = [_cell(row, stage) for stage in STAGES]
-        kind = markdown.code(row.get("type", ""))
-        words = [_name(row), kind, row.get("checkpoint", ""), row.get("size", ""), *cells]
+        words = [_name(row), row["model"], markdown.code(row["type"]), row["checkpoint"], row["size"], *cells]
         lines.append(f"| {' | '.join(words)} |")
     refused = sorted((row for row in rows if "refused" in row), key=lambda row: row["config"])
     if refused:
@@ -228,10 +236,12 @@ def main(argv: list[str] | None = None) -> int:
     configs = [str(path) for each in folders for path in (sorted(each.glob("*.config")) if each.is_dir() else [each])]
     setting = Setting(given.records.resolve(), tuple(given.pictures), given.side, given.sample_1_of_n, given.seconds)
     rows = given.output.with_suffix(".jsonl")
-    run(configs, setting, rows, given.again)
+    try:
+        run(configs, setting, rows, given.again)
+    finally:  # Of a run that is stopped too.
+        found = read(rows)
+        write(given.output, table(found))
     wanted = {Path(config).name for config in configs}
-    found = read(rows)
-    write(given.output, table(found))
     failed = [row for row in found if "failed" in row and row["config"] in wanted]
     return 1 if failed else 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from detection.data import synthetic_set
@@ -23,7 +22,7 @@ eval_input_reader { tf_record_input_reader { input_path: "PATH_TO_BE_CONFIGURED/
 
 
 def test_a_config_lives_through_all_stages(tmp_path: Path) -> None:
-    data, row_path = tmp_path / "data", tmp_path / "row.json"
+    data = tmp_path / "data"
     synthetic_set.make(data, {"train": 4, "val": 2}, 0, sizes=((64, 48),))
     small, masks = tmp_path / "small.config", tmp_path / "masks.config"
     small.write_text(small_ssd.model(48, 64, 20) + _TRAINING, encoding="utf-8")
@@ -34,8 +33,7 @@ def test_a_config_lives_through_all_stages(tmp_path: Path) -> None:
     for config in (small, masks):
         row = life_of_configs.understand(str(config))
         if "refused" not in row:
-            life_of_configs.live(str(config), row, setting, row_path)
-            row = json.loads(row_path.read_text(encoding="utf-8"))
+            row = life_of_configs.live(str(config), row, setting, life_of_configs.here)
         rows.append(row)
     lived, refused = rows
     assert "error" not in lived and list(lived["stages"]) == list(stages_of_configs.STAGES), lived

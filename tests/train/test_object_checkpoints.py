@@ -105,7 +105,9 @@ def test_everything_comes_back(pipeline, tmp_path):
 
 
 def test_a_model_without_keys_is_refused_before_it_trains(tmp_path):
-    with pytest.raises(ConfigError, match="--checkpoint_format=object: the config's model is none that the TF Object"):
+    with pytest.raises(
+        ConfigError, match="--checkpoint_format=object: the TF Object Detection API has no object-based"
+    ):
         _train(_pipeline(tmp_path, "ssd_mobilenet_v1"), tmp_path / "run", 1, checkpoint_format="object")
     with pytest.raises(ConfigError, match="checkpoint_format \\('keras'\\): one of name, object"):
         detection.RunOptions(checkpoint_format="keras")

@@ -19,7 +19,6 @@ from detection.config.fields.row import (
 )
 
 _ONLY_BOXES = "remove it: only boxes are predicted"
-_OWN_OUTPUTS = "remove it: the export has the outputs of every detector"
 
 MESSAGES: dict[str, Message] = {
     "CenterNet": (
@@ -38,7 +37,7 @@ MESSAGES: dict[str, Message] = {
         refused("temporal_offset_task", _ONLY_BOXES),
         refused("deepmac_mask_estimation", _ONLY_BOXES),
         honoured("post_processing"),
-        refused("output_prediction_dict", _OWN_OUTPUTS),
+        no_effect("output_prediction_dict", "exported models have the outputs of every detector"),
     ),
     "CenterNetFeatureExtractor": (
         honoured("type", values=extractors.CENTER_NET, required=True, registry=registry.center_net_extractor),

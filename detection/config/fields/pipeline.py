@@ -22,7 +22,9 @@ MESSAGES: dict[str, Message] = {
         refused("experimental_model", "use model.ssd, model.faster_rcnn, model.center_net or model.fast_rcnn"),
         *all_honoured("center_net fast_rcnn"),
         honoured("custom", registry=registry.meta_architecture),
+        honoured("truncated_svd"),
     ),
+    "TruncatedSvd": (honoured("layer", required=True), honoured("rank", ONE_OR_MORE, required=True)),
     "CustomPart": (honoured("name", required=True), honoured("parameters")),
     "CustomModel": (
         honoured("name", required=True),

@@ -17,6 +17,7 @@ from detection.config.fields.row import (
 _TUNED = "reading and batching tune themselves"
 _BOXES = "only boxes are read, as only boxes are predicted"
 _KEYPOINTS = "it belongs to keypoints, which are not predicted"
+_CONTEXT = "it belongs to faster_rcnn.context_config, which is not supported"
 
 MESSAGES: dict[str, Message] = {
     "InputReader": (
@@ -45,8 +46,8 @@ MESSAGES: dict[str, Message] = {
         no_effect("keypoint_type_weight", _KEYPOINTS),
         honoured("max_number_of_boxes", ONE_OR_MORE, ROWS),
         honoured("load_multiclass_scores"),
-        refused("load_context_features"),
-        refused("load_context_image_ids"),
+        no_effect("load_context_features", _CONTEXT),
+        no_effect("load_context_image_ids", _CONTEXT),
         no_effect("load_instance_masks", _BOXES),
         no_effect("mask_type", _BOXES),
         no_effect("load_dense_pose", _BOXES),
