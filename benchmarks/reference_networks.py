@@ -52,6 +52,7 @@ class Reference(NamedTuple):
 REFERENCES: dict[str, Reference] = {
     **{f"efficientnet-b{size}": Reference(keras=f"EfficientNetB{size}", before="top_conv") for size in range(8)},
     "inception_resnet_v2": Reference(keras="InceptionResNetV2"),
+    "inception_v1": Reference(slim=lambda slim, nets, images: nets.inception_v1.inception_v1_base(images)[0]),
     "inception_v2": Reference(slim=lambda slim, nets, images: nets.inception_v2.inception_v2_base(images)[0]),
     "inception_v3": Reference(lambda slim, nets, images: nets.inception_v3.inception_v3_base(images)[0], "InceptionV3"),
     "mobilenet_v1": Reference(keras="MobileNet"),

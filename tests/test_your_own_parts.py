@@ -87,7 +87,7 @@ def test_check_accepts_custom_parts_and_reports_faults(folder, capsys):
     assert "ssd_four_layers" in shown and "cells depth=8, 2 classes" in shown and "center_net of four_layers" in shown
     text = (folder / "ssd.config").read_text()
     wrong = {
-        "ssd_four_layers": ("ssd_for_layers", "did you mean 'ssd_four_layers'"),
+        "ssd_four_layers": ("ssd_for_layers", "the nearest is ssd_four_layers"),
         "smoothed_sigmoid": ("smooth_sigmoid", "no registered classification loss; did you mean 'smoothed_sigmoid'"),
         "probability=0.3": ("0.3", "'0.3' is not of the form name=value"),
         "counting_error": ("counting_errors", "did you mean 'counting_error'"),

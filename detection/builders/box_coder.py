@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from detection.ops.box_coders import BoxCoder, FasterRcnnBoxCoder, KeypointBoxCoder, MeanStddevBoxCoder, SquareBoxCoder
+from detection.ops.box_coders import (
+    BoxCoder,
+    CenterSqrtBoxCoder,
+    CornerBoxCoder,
+    FasterRcnnBoxCoder,
+    KeypointBoxCoder,
+    MeanStddevBoxCoder,
+    SquareBoxCoder,
+)
 from detection.protos import box_coder_pb2
 
 
@@ -18,4 +26,8 @@ def build(message: box_coder_pb2.BoxCoder) -> BoxCoder:
         )
     if kind == "mean_stddev_box_coder":
         return MeanStddevBoxCoder(options.stddev)
+    if kind == "corner_box_coder":
+        return CornerBoxCoder(options.unit, options.from_anchor)
+    if kind == "center_sqrt_box_coder":
+        return CenterSqrtBoxCoder(options.unit)
     return SquareBoxCoder(options.y_scale, options.x_scale, options.length_scale)

@@ -14,7 +14,7 @@ from detection.losses.weighted_sigmoid import WeightedSigmoid
 from detection.losses.weighted_sigmoid_focal import WeightedSigmoidFocal
 from detection.losses.weighted_smooth_l1 import WeightedSmoothL1
 from detection.losses.weighted_softmax import WeightedSoftmax
-from detection.meta_architectures.multibox_loss import EveryAnchor, LossTerms, RandomAnchors
+from detection.meta_architectures.multibox_loss import EveryAnchor, LossSum, LossTerms, RandomAnchors
 from detection.ops.expected_sampling import ExpectedSampling, NoExpectation, ReweightedNegatives
 from detection.ops.mining import HardExampleMiner, NoMining
 from detection.ops.samplers import BalancedSampler
@@ -50,10 +50,19 @@ def build(message: losses_pb2.Loss) -> LossTerms:
     )
 
 
-def localization(message: losses_pb2.LocalizationLoss) -> LocalizationLoss:
-    """The localisation loss that is set."""
+def localization(
+    message: losses_pb2.LocalizationLoss | losses_pb2.LocalizationLossTerm, shares: bool = False
+) -> LocalizationLoss | LossSum:
+    """The localisation loss that is set.
+
+    Args:
+        message: the loss, or a term of a sum.
+        shares: whether weights of anchors are also shares of the loss, which must not be squared.
+    """
     kind = message.WhichOneof("localization_loss")
-    return _LOCALIZATION[kind](getattr(message, kind))
+    if kind == "sum":
+        return LossSum(tuple((term.weight, localization(term, shares)) for term in message.sum.term))
+    return WeightedL2(enters_once=shares) if kind == "weighted_l2" else _LOCALIZATION[kind](getattr(message, kind))
 
 
 def classification(message: losses_pb2.ClassificationLoss) -> ClassificationLoss:
@@ -63,7 +72,6 @@ def classification(message: losses_pb2.ClassificationLoss) -> ClassificationLoss
 
 
 _LOCALIZATION = {
-    "weighted_l2": lambda _: WeightedL2(),
     "weighted_smooth_l1": lambda options: WeightedSmoothL1(options.delta),
     "weighted_iou": lambda _: WeightedIou(),
     "weighted_giou": lambda _: WeightedGiou(),

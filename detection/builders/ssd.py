@@ -70,7 +70,7 @@ def _loss_terms(message: ssd_pb2.Ssd) -> LossTerms:
 
 def _assigner(message: ssd_pb2.Ssd, normalised: bool) -> TargetAssigner:
     return TargetAssigner(
-        similarity=similarity.build(message.similarity_calculator),
+        similarity=matcher.similarity(message.matcher, similarity.build(message.similarity_calculator)),
         matcher=matcher.build(message.matcher),
         box_coder=box_coder.build(message.box_coder),
         negative_class_weight=message.negative_class_weight,

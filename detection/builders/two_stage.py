@@ -9,13 +9,12 @@ import dataclasses
 
 import tensorflow as tf
 
-from detection.builders import anchor_generator, feature_extractor, hyperparams, losses, post_processing
+from detection.builders import anchor_generator, feature_extractor, hyperparams, losses, post_processing, stages
 from detection.data.resize import Resizer
 from detection.feature_extractors.two_stage import TwoStageExtractor
 from detection.heads.dense import DenseHead, PredictorOptions
 from detection.heads.position_sensitive import PositionSensitiveHead, PositionSensitiveOptions
 from detection.heads.region import RegionHead, RegionHeadOptions
-from detection.losses.weighted_smooth_l1 import WeightedSmoothL1
 from detection.losses.weighted_softmax import WeightedSoftmax
 from detection.meta_architectures.box_features import BoxFeatures, NoBoxFeatures
 from detection.meta_architectures.fast_rcnn import GivenProposals
@@ -28,21 +27,12 @@ from detection.meta_architectures.second_stage import SecondStage
 from detection.meta_architectures.target_normalization import Identity, TargetNormalization
 from detection.meta_architectures.two_stage import Proposer, TwoStage
 from detection.networks.layers import Conv
-from detection.ops import boxes as box_ops
 from detection.ops import roi
 from detection.ops.anchors import AnchorGenerator, MultiscaleAnchors
-from detection.ops.box_coders import FasterRcnnBoxCoder
-from detection.ops.matchers import ArgMaxMatcher
 from detection.ops.mining import NoMining
 from detection.ops.nms import MulticlassNms
 from detection.ops.samplers import BalancedSampler
-from detection.ops.targets import TargetAssigner
 from detection.protos import anchor_generator_pb2, box_predictor_pb2, faster_rcnn_pb2
-
-# Box coder of both stages and matcher of the first (Ren et al. 2015, section 3.1.2; Girshick 2015, section 2.3). No
-# config field changes them.
-CODER = FasterRcnnBoxCoder(10.0, 10.0, 5.0, 5.0)
-RPN_MATCHER = ArgMaxMatcher(0.7, 0.3, force_match_for_each_row=True)
 
 
 def build(message: faster_rcnn_pb2.FasterRcnn, resizer: Resizer) -> TwoStage:
@@ -71,15 +61,20 @@ def _build(message: faster_rcnn_pb2.FasterRcnn, given: GivenProposals | None = N
 
 
 def _second_stage(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtractor) -> SecondStage:
-    normalize = TargetNormalization if message.second_stage_normalize_targets else Identity
+    assigner = stages.second_assigner(message)
+    normalization = (
+        TargetNormalization(message.num_classes, assigner.box_coder.code_size)
+        if message.second_stage_normalize_targets
+        else Identity(message.num_classes)
+    )
     return SecondStage(
         num_classes=message.num_classes,
         regions=_regions(message, extractor),
-        assigner=TargetAssigner(box_ops.iou, _region_matcher(message), CODER),
+        assigner=assigner,
         sampler=_sampler(message),
         loss_terms=_region_losses(message),
         postprocessing=post_processing.build(message.second_stage_post_processing),
-        normalization=normalize(message.num_classes),
+        normalization=normalization,
         add_groundtruth=message.second_stage_add_groundtruth,
         box_features=_box_features(message),
     )
@@ -88,14 +83,6 @@ def _second_stage(message: faster_rcnn_pb2.FasterRcnn, extractor: TwoStageExtrac
 def _box_features(message: faster_rcnn_pb2.FasterRcnn) -> BoxFeatures | NoBoxFeatures:
     final, cropped = message.output_final_box_features, message.output_final_box_rpn_features
     return BoxFeatures(final, cropped) if final or cropped else NoBoxFeatures()
-
-
-def _region_matcher(message: faster_rcnn_pb2.FasterRcnn) -> ArgMaxMatcher:
-    """Proposals with an IoU below the lower threshold are ignored; with a threshold of 0 none is."""
-    matched, background = message.second_stage_matched_iou, message.second_stage_background_iou
-    if background == 0:
-        return ArgMaxMatcher(matched, matched)
-    return ArgMaxMatcher(matched, background, negatives_lower_than_unmatched=False)
 
 
 def _anchors(message: anchor_generator_pb2.AnchorGenerator) -> AnchorGenerator:
@@ -122,14 +109,16 @@ def _region_proposal_network(message: faster_rcnn_pb2.FasterRcnn, keras_form: bo
         message.first_stage_atrous_rate,
     )
     most = message.first_stage_max_proposals
+    assigner = stages.first_assigner(message)
+    options = PredictorOptions(hyper, code_size=assigner.box_coder.code_size)
     return RegionProposalNetwork(
         conv=Conv("Conv", depth, size, dataclasses.replace(hyper, activation=tf.nn.relu6), rate=rate),
-        predictor=DenseHead(anchors.num_per_location, 2, PredictorOptions(hyper), "FirstStageBoxPredictor"),
+        predictor=DenseHead(anchors.num_per_location, 2, options, "FirstStageBoxPredictor"),
         settings=RpnSettings(
             anchors=anchors,
-            assigner=TargetAssigner(box_ops.iou, RPN_MATCHER, CODER),
+            assigner=assigner,
             loss_terms=LossTerms(
-                localization=WeightedSmoothL1(1.0),
+                localization=stages.localization(message.first_stage_localization_loss),
                 classification=WeightedSoftmax(1.0),
                 localization_weight=message.first_stage_localization_loss_weight,
                 classification_weight=message.first_stage_objectness_loss_weight,
@@ -219,7 +208,7 @@ def _region_losses(message: faster_rcnn_pb2.FasterRcnn) -> LossTerms:
     weights = (message.second_stage_classification_loss_weight, message.second_stage_localization_loss_weight)
     mines = message.HasField("hard_example_miner")
     return LossTerms(
-        localization=WeightedSmoothL1(1.0),
+        localization=stages.localization(message.second_stage_localization_loss),
         classification=classification or WeightedSoftmax(1.0),
         localization_weight=message.second_stage_localization_loss_weight,
         classification_weight=message.second_stage_classification_loss_weight,

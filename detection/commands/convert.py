@@ -58,6 +58,11 @@ def define(flags: Flags) -> None:
     flags.add_enum(
         "year", "VOC2007", ["VOC2007", "VOC2012", "merged"], "Folder of --data_dir to convert; merged for both."
     )
+    _define_output(flags)
+
+
+def _define_output(flags: Flags) -> None:
+    """Adds the flags of what is written, and of what becomes of faults."""
     flags.add_string(
         "output",
         None,

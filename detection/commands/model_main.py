@@ -10,6 +10,7 @@ Examples:
 
 from __future__ import annotations
 
+from absl import logging
 from absl.flags import FlagValues
 
 from detection.commands import evaluate, train
@@ -38,6 +39,7 @@ def define(flags: Flags) -> None:
     )
     evaluate.define_evaluation(flags, "With --checkpoint_dir: ")
     train.define_run(flags)
+    flags.add_integer("num_eval_steps", None, "No effect: all images of eval_input_reader are evaluated.")
     flags.add_integer("num_workers", 1, "Machines to train on; only 1 is supported.")
     flags.add_bool("use_tpu", False, "Not supported.")
     flags.add_string("tpu_name", None, "Not supported.")
@@ -49,6 +51,11 @@ def run(given: Given) -> int:
     if given.arguments:
         raise ConfigError(f"{given.arguments[0]}: not expected; all arguments are flags, --name=value")
     _refuse_unsupported(flags)
+    if flags.num_eval_steps is not None:  # Of the trainer of 2018, which tutorials still pass.
+        logging.warning(
+            "--num_eval_steps=%d has no effect: all images are evaluated; --sample_1_of_n_eval_examples takes fewer",
+            flags.num_eval_steps,
+        )
     if flags.checkpoint_dir:
         return evaluate.evaluate(given, flags.model_dir, run_once=flags.run_once)
     for name in _EVALUATION_ONLY:

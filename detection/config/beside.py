@@ -28,6 +28,7 @@ NAMES = (".as_run.config", "pipeline.config")
 _DECIDING = {
     *("feature_extractor", "anchor_generator", "box_coder", "box_predictor", "encode_background_as_zeros"),
     *("first_stage_anchor_generator", "first_stage_atrous_rate", "first_stage_box_predictor_conv_hyperparams"),
+    *("first_stage_box_coder", "second_stage_box_coder"),
     *("initial_crop_size", "maxpool_kernel_size", "maxpool_stride", "second_stage_box_predictor"),
 }
 # Fields below these that only training uses.

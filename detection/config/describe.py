@@ -55,7 +55,7 @@ def _center_net_rows(model: Message) -> list[Row]:
 def _ssd_rows(model: Message) -> list[Row]:
     loss = model.loss
     losses = [f"{short(loss.classification_weight)} x {chosen(loss.classification_loss)}"]
-    losses.append(f"{short(loss.localization_weight)} x {chosen(loss.localization_loss)}")
+    losses.append(f"{short(loss.localization_weight)} x {_location(loss.localization_loss)}")
     losses += [
         f"{name} ({fields(getattr(loss, name))})"
         for name in ("hard_example_miner", "random_example_sampler")
@@ -86,13 +86,15 @@ def _two_stage_rows(model: Message, kind: str) -> list[Row]:
         else "weighted_softmax"
     )
     losses = f"{short(model.second_stage_classification_loss_weight)} x {named} + "
-    losses += f"{short(model.second_stage_localization_loss_weight)} x weighted_smooth_l1 of the regions"
+    losses += (
+        f"{short(model.second_stage_localization_loss_weight)} x {_location_of(model, 'second_stage')} of the regions"
+    )
     if not given:
         losses += (
             f" + {short(model.first_stage_objectness_loss_weight)} x objectness +"
             f" {short(model.first_stage_localization_loss_weight)} x "
         )
-        losses += "weighted_smooth_l1 of the proposals"
+        losses += f"{_location_of(model, 'first_stage')} of the proposals"
     mines = model.HasField("hard_example_miner")
     sampled = f"mined ({fields(model.hard_example_miner)})" if mines else f"{model.second_stage_batch_size} an image"
     return [
@@ -104,6 +106,31 @@ def _two_stage_rows(model: Message, kind: str) -> list[Row]:
         ("loss", losses),
         ("detections", _suppression(model.second_stage_post_processing)),
     ]
+
+
+def _location_of(model: Message, stage: str) -> str:
+    """The localisation loss of a stage, and its matcher and box coder where they are not the usual ones."""
+    field = f"{stage}_localization_loss"
+    loss = _location(getattr(model, field)) if model.HasField(field) else "weighted_smooth_l1"
+    others = [
+        chosen(getattr(model, f"{stage}_{part}"))
+        for part in ("matcher", "box_coder", "similarity_calculator")
+        if model.HasField(f"{stage}_{part}")
+    ]
+    return f"{loss} ({', '.join(others)})" if others else loss
+
+
+def _location(message: Message) -> str:
+    """A localisation loss; the terms of a sum, each with its weight unless that is 1."""
+    if message.WhichOneof("localization_loss") != "sum":
+        return chosen(message)
+    terms = (
+        f"{short(term.weight)} {term.WhichOneof('localization_loss')}"
+        if term.weight != 1
+        else str(term.WhichOneof("localization_loss"))
+        for term in message.sum.term
+    )
+    return f"({' + '.join(terms)})"
 
 
 def _suppression(message: Message) -> str:

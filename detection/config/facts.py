@@ -43,17 +43,13 @@ def of(model: Message) -> dict[str, str]:
     }
     if kind == "ssd":
         weights = detector.loss.localization_weight, detector.loss.classification_weight
-        said["location_loss"] = (detector.loss.localization_loss.WhichOneof("localization_loss") or "").removeprefix(
-            "weighted_"
-        )
+        said["location_loss"] = _location_loss(detector.loss.localization_loss)
     elif kind == "center_net":
         task, center = detector.object_detection_task, detector.object_center_params
         weights = task.task_loss_weight * task.scale_loss_weight, center.object_center_loss_weight
         said |= {
             "output_stride": "4",
-            "location_loss": (task.localization_loss.WhichOneof("localization_loss") or "").removesuffix(
-                "_localization_loss"
-            ),
+            "location_loss": _location_loss(task.localization_loss),
         }
     else:
         if kind == "faster_rcnn" and detector.second_stage_box_predictor.HasField("rfcn_box_predictor"):
@@ -61,10 +57,18 @@ def of(model: Message) -> dict[str, str]:
         weights = detector.second_stage_localization_loss_weight, detector.second_stage_classification_loss_weight
         said |= {
             "output_stride": str(detector.feature_extractor.first_stage_features_stride),
-            "location_loss": "smooth_l1",
+            "location_loss": _location_loss(detector.second_stage_localization_loss) or "smooth_l1",
         }
     said["loss_ratio"] = ":".join(short(weight) for weight in weights)
     return {name: value for name, value in said.items() if value}
+
+
+def _location_loss(message: Message) -> str:
+    """`smooth_l1`, or `smooth_l1+iou` for a sum; empty if none is set."""
+    kind = message.WhichOneof("localization_loss") or ""
+    if kind == "sum":
+        return "+".join(map(_location_loss, message.sum.term))
+    return kind.removeprefix("weighted_").removesuffix("_localization_loss")
 
 
 def _resolution(resizer: Message) -> str:

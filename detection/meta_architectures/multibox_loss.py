@@ -45,12 +45,22 @@ class EveryAnchor:
         return targets
 
 
+# (predictions, targets, weights) -> losses [B, A]. Where its `needs_boxes` is set, it compares boxes instead of codes.
+LocalizationLoss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class LossSum:
+    """A weighted sum of localisation losses, of codes, boxes or both (survey, Table 3: smooth L1 + IoU)."""
+
+    terms: tuple[tuple[float, LocalizationLoss], ...]  # weight and loss
+
+
 @dataclasses.dataclass(frozen=True)
 class LossTerms:
     """The two unreduced losses l_loc and l_cls, their weights alpha and beta, and how anchors are selected."""
 
-    # Where `needs_boxes` is set, it compares boxes instead of codes.
-    localization: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+    localization: LocalizationLoss | LossSum
     classification: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
     localization_weight: float = 1.0
     classification_weight: float = 1.0
@@ -76,13 +86,21 @@ def multibox_loss(
         The localisation and classification sums over the batch, weighted by alpha and beta, scalars.
     """
     targets = terms.random_sampler(terms.example_weights(targets))
-    if terms.localization.needs_boxes:
-        localization = terms.localization(decode(codes), decode(targets.box_codes), targets.box_weights)
-    else:
-        localization = terms.localization(codes, targets.box_codes, targets.box_weights)
+    localization = _localization(terms.localization, codes, targets, decode)
     classification = _classification(terms, logits, targets)
     sums = terms.miner(localization, classification, tf.stop_gradient(decode(codes)), targets.matches)
     return terms.localization_weight * sums[0], terms.classification_weight * sums[1]
+
+
+def _localization(
+    loss: LocalizationLoss | LossSum, codes: tf.Tensor, targets: Targets, decode: Callable[[tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
+    """Returns the weighted l_loc of each anchor, float32 [B, A]."""
+    if isinstance(loss, LossSum):
+        return tf.add_n([weight * _localization(part, codes, targets, decode) for weight, part in loss.terms])
+    if loss.needs_boxes:
+        return loss(decode(codes), decode(targets.box_codes), targets.box_weights)
+    return loss(codes, targets.box_codes, targets.box_weights)
 
 
 def _classification(terms: LossTerms, logits: tf.Tensor, targets: Targets) -> tf.Tensor:

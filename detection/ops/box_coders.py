@@ -127,6 +127,66 @@ class SquareBoxCoder:
 
 
 @dataclass(frozen=True)
+class CornerBoxCoder:
+    """Codes [y0, x0, y1, x1]: the box's own coordinates in units of `unit` pixels (survey, Table 1).
+
+    Which anchor it is does not matter, unless `from_anchor`: then its coordinates are subtracted, as those of the
+    priors in Erhan et al. 2014.
+    """
+
+    unit: float
+    from_anchor: bool = False
+
+    @property
+    def code_size(self) -> int:
+        """Numbers in a code."""
+        return 4
+
+    def encode(self, boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
+        """Codes [..., 4] of boxes [..., 4] relative to anchors [..., 4]."""
+        return (boxes - self._origin(anchors)) / self.unit
+
+    def decode(self, codes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
+        """Boxes [..., 4] of codes [..., 4] relative to anchors [..., 4]."""
+        return codes * self.unit + self._origin(anchors)
+
+    def _origin(self, anchors: tf.Tensor) -> tf.Tensor:
+        return anchors if self.from_anchor else tf.zeros_like(anchors)
+
+
+@dataclass(frozen=True)
+class CenterSqrtBoxCoder:
+    """Codes [ty, tx, sqrt(h / unit), sqrt(w / unit)] (Redmon et al. 2015, section 2.2).
+
+    (ty, tx) is the centre as a fraction of the anchor from its top left corner, in [0, 1) where the centre lies in the
+    anchor; `unit` is in pixels. Decoding squares, so a negative root is read as its absolute value.
+    """
+
+    unit: float
+
+    @property
+    def code_size(self) -> int:
+        """Numbers in a code."""
+        return 4
+
+    def encode(self, boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
+        """Codes [..., 4] of boxes [..., 4] relative to anchors [..., 4]."""
+        y, x, height, width = _centre_size(boxes)
+        ya, xa, ha, wa = _centre_size(anchors)
+        ty = (y - ya) / (ha + _TINY_SIZE) + 0.5
+        tx = (x - xa) / (wa + _TINY_SIZE) + 0.5
+        roots = (tf.sqrt(tf.maximum(side, 0.0) / self.unit) for side in (height, width))
+        return tf.stack([ty, tx, *roots], axis=-1)
+
+    def decode(self, codes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
+        """Boxes [..., 4] of codes [..., 4] relative to anchors [..., 4]."""
+        ty, tx, root_h, root_w = tf.unstack(codes, axis=-1)
+        ya, xa, ha, wa = _centre_size(anchors)
+        y, x = (ty - 0.5) * ha + ya, (tx - 0.5) * wa + xa
+        return _corners(y, x, tf.square(root_h) * self.unit, tf.square(root_w) * self.unit)
+
+
+@dataclass(frozen=True)
 class KeypointBoxCoder:
     """Faster R-CNN codes of the box, then (ky, kx) of each keypoint relative to the anchor's centre and size.
 
@@ -167,4 +227,6 @@ class KeypointBoxCoder:
         return tf.constant([self.y_scale, self.x_scale] * self.num_keypoints, tf.float32)
 
 
-BoxCoder = FasterRcnnBoxCoder | MeanStddevBoxCoder | SquareBoxCoder | KeypointBoxCoder
+BoxCoder = (
+    FasterRcnnBoxCoder | MeanStddevBoxCoder | SquareBoxCoder | KeypointBoxCoder | CornerBoxCoder | CenterSqrtBoxCoder
+)

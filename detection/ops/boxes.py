@@ -67,6 +67,40 @@ class ThresholdedIou:
         return tf.cast(overlap > self.threshold, overlap.dtype)
 
 
+@dataclass(frozen=True)
+class CentreInside:
+    """`similarity` where the centre of the box lies in the anchor, otherwise -inf, which no matcher matches.
+
+    The top and left sides of an anchor belong to it and the others do not, so that every point of a grid of cells lies
+    in exactly one of them.
+    """
+
+    similarity: Similarity
+
+    def __call__(self, boxes1: tf.Tensor, boxes2: tf.Tensor) -> tf.Tensor:
+        """[..., M, A]; -inf where the centre of a box of boxes1 is outside the box of boxes2."""
+        centres = ((boxes1[..., :2] + boxes1[..., 2:]) / 2.0)[..., :, tf.newaxis, :]
+        low, high = boxes2[..., tf.newaxis, :, :2], boxes2[..., tf.newaxis, :, 2:]
+        inside = tf.reduce_all((centres >= low) & (centres < high), axis=-1)
+        return tf.where(inside, self.similarity(boxes1, boxes2), -float("inf"))
+
+
+@dataclass(frozen=True)
+class OfAreas:
+    """`similarity`, but -inf for boxes of boxes2 without area, which no matcher matches.
+
+    Two-stage detectors set padding, and anchors that are not used, to zeros. Overlap gives these a similarity of 0, but
+    by distance they can be the nearest to a box in the corner of the image.
+    """
+
+    similarity: Similarity
+
+    def __call__(self, boxes1: tf.Tensor, boxes2: tf.Tensor) -> tf.Tensor:
+        """[..., M, A]."""
+        empty = (area(boxes2) <= 0.0)[..., tf.newaxis, :]
+        return tf.where(empty, -float("inf"), self.similarity(boxes1, boxes2))
+
+
 def clip(boxes: tf.Tensor, windows: tf.Tensor) -> tf.Tensor:
     """Boxes [..., N, 4] clipped to their windows [..., 4]; a box outside becomes empty (zero height or width)."""
     ymin, xmin, ymax, xmax = tf.unstack(boxes, axis=-1)

@@ -21,6 +21,7 @@ METAS = {
 EXTRACTORS = {
     "mobilenet_v1": "MobileNet v1",
     "mobilenet_v2": "MobileNet v2",
+    "inception_v1": "Inception v1",
     "inception_v2": "Inception v2",
     "inception_v3": "Inception v3",
     "resnet50": "ResNet-50",

@@ -60,6 +60,11 @@ class StopRequest:
             if self.signal_number is not None:
                 raise self._interrupted(self.signal_number)
             yield
+        except Exception as error:
+            # Keras wraps whatever is raised while it traces a layer into an error of its own.
+            if self.signal_number is not None and not isinstance(error, Interrupted):
+                raise self._interrupted(self.signal_number) from error
+            raise
         finally:
             self._at_once = None
 

@@ -6,7 +6,14 @@ import pytest
 from google.protobuf import text_format
 
 from detection.builders import box_coder
-from detection.ops.box_coders import FasterRcnnBoxCoder, KeypointBoxCoder, MeanStddevBoxCoder, SquareBoxCoder
+from detection.ops.box_coders import (
+    CenterSqrtBoxCoder,
+    CornerBoxCoder,
+    FasterRcnnBoxCoder,
+    KeypointBoxCoder,
+    MeanStddevBoxCoder,
+    SquareBoxCoder,
+)
 from detection.protos import box_coder_pb2
 
 
@@ -24,6 +31,9 @@ def build(text):
         ),
         ("mean_stddev_box_coder { stddev: 0.5 }", MeanStddevBoxCoder(0.5)),
         ("square_box_coder { y_scale: 1 x_scale: 2 length_scale: 3 }", SquareBoxCoder(1, 2, 3)),
+        ("corner_box_coder { unit: 300 }", CornerBoxCoder(300)),
+        ("corner_box_coder { unit: 300 from_anchor: true }", CornerBoxCoder(300, from_anchor=True)),
+        ("center_sqrt_box_coder { unit: 448 }", CenterSqrtBoxCoder(448)),
         ("keypoint_box_coder { num_keypoints: 3 width_scale: 2 }", KeypointBoxCoder(3, width_scale=2)),
     ],
 )

@@ -50,6 +50,16 @@ def test_localization(text, expected):
     )
 
 
+def test_sum_of_localization_losses():
+    """Its terms in their order; the weights of anchors are squared only where they are no shares of the loss."""
+    text = "sum { term { weighted_l2 {} } term { weight: 0.5 weighted_smooth_l1 { delta: 2 } } }"
+    message = text_format.Parse(text, losses_pb2.LocalizationLoss())
+    smooth = (0.5, WeightedSmoothL1(2.0))
+    assert losses.localization(message) == losses.LossSum(((1.0, WeightedL2()), smooth))
+    shares = losses.localization(message, shares=True)
+    assert shares == losses.LossSum(((1.0, WeightedL2(enters_once=True)), smooth))
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -17,9 +17,10 @@ SIDE_INPUTS = "use_side_inputs side_input_shapes side_input_types side_input_nam
 FLAGS = {
     "model_main_tf2": "pipeline_config_path num_train_steps eval_on_train_data sample_1_of_n_eval_examples"
     " sample_1_of_n_eval_on_train_examples model_dir checkpoint_dir eval_timeout use_tpu tpu_name num_workers"
-    " checkpoint_every_n record_summaries hparams_overrides",
+    " checkpoint_every_n record_summaries hparams_overrides num_eval_steps",
     "model_main": "model_dir pipeline_config_path num_train_steps eval_training_data sample_1_of_n_eval_examples"
-    " sample_1_of_n_eval_on_train_examples hparams_overrides checkpoint_dir run_once max_eval_retries",
+    " sample_1_of_n_eval_on_train_examples hparams_overrides checkpoint_dir run_once max_eval_retries"
+    " num_eval_steps",
     "exporter_main_v2": "input_type pipeline_config_path trained_checkpoint_dir output_directory config_override "
     + SIDE_INPUTS,
     "export_inference_graph": "input_type input_shape pipeline_config_path trained_checkpoint_prefix output_directory"

@@ -126,7 +126,7 @@ CASES: dict[str, tuple[str, list[Edit]]] = {
         center_net(Settings("mobilenet_v2", 128, 128)),
         [
             ('type: "mobilenet_v2"', '@type: "ssd_mobilenet_v2"',
-             f"{C}.feature_extractor.type ('ssd_mobilenet_v2') is not supported; use one of resnet_v2_101, "),
+             f"{C}.feature_extractor.type ('ssd_mobilenet_v2')"),
             ("depth_multiplier: 1", "\n @channel_means: [1, 2]",
              f"{C}.feature_extractor.channel_means has 2 values; give 3"),
             ("offset_head_params { num_filters: 16", "\n offset_head_params { @num_filters: [16, 16]",
@@ -159,7 +159,7 @@ CASES: dict[str, tuple[str, list[Edit]]] = {
         ssd(Settings("ssd_efficientnet-b0_bifpn_keras", 512, 512)),
         [
             ('type: "ssd_efficientnet-b0_bifpn_keras"', '@type: "ssd_efficientnet-b9_bifpn_keras"',
-             f"{S}.feature_extractor.type ('ssd_efficientnet-b9_bifpn_keras') is not supported; use one of ssd_mob"),
+             f"{S}.feature_extractor.type ('ssd_efficientnet-b9_bifpn_keras')"),
             ("unmatched_threshold: 0.5", "@unmatched_threshold: 0.7",
              f"{S}.matcher.argmax_matcher.unmatched_threshold (0.7) must not exceed matched_threshold (0.5)"),
         ],

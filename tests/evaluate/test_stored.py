@@ -139,7 +139,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused(path, tmp_path, field, va
         stored.read(tmp_path / "odd.npz")
     del arrays["boxes"]
     np.savez(tmp_path / "odd.npz", **arrays)
-    with pytest.raises(DataError, match="odd.npz: holds no boxes"):
+    with pytest.raises(DataError, match="odd.npz: has no boxes"):
         stored.read(tmp_path / "odd.npz")
 
 

@@ -90,7 +90,7 @@ def test_bad_files_are_named_with_the_reason(tmp_path):
 
 def test_formats_tensorflow_lacks_are_called_by_name(tmp_path):
     Image.new("RGB", (7, 5)).save(tmp_path / "x.tiff")
-    with pytest.raises(DataError, match="is TIFF; give JPEG, PNG"):
+    with pytest.raises(DataError, match="is TIFF; use JPEG, PNG"):
         read(tmp_path / "x.tiff")
 
 

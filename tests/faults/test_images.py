@@ -228,7 +228,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(command, tmp_path, decode
 
 @pytest.mark.parametrize("case", [*UNUSABLE, "12-tiff"])
 def test_detection_names_the_file(tmp_path, holds, case):
-    data, parts = UNUSABLE[case] if case in UNUSABLE else (TAKEN[case][0], ("is TIFF; give JPEG, PNG",))
+    data, parts = UNUSABLE[case] if case in UNUSABLE else (TAKEN[case][0], ("is TIFF; use JPEG, PNG",))
     path = tmp_path / "bad.jpg"
     path.write_bytes(data)
     with pytest.raises(DataError) as raised:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from detection.losses.weighted_iou import WeightedIou
 from detection.losses.weighted_sigmoid import WeightedSigmoid
 from detection.losses.weighted_smooth_l1 import WeightedSmoothL1
 from detection.losses.weighted_softmax import WeightedSoftmax
-from detection.meta_architectures.multibox_loss import LossTerms, RandomAnchors, multibox_loss
+from detection.meta_architectures.multibox_loss import LossSum, LossTerms, RandomAnchors, multibox_loss
 from detection.ops.example_weights import ExplicitClasses
 from detection.ops.expected_sampling import ReweightedNegatives
 from detection.ops.samplers import BalancedSampler
@@ -38,6 +39,17 @@ def sigmoid_losses() -> np.ndarray:
 def softmax_losses() -> np.ndarray:
     x = LOGITS.astype(np.float64)
     return np.log(np.exp(x).sum(axis=-1)) - (x * CLASSES).sum(axis=-1)
+
+
+def test_sum_of_losses_of_codes_and_of_boxes():
+    """One matched anchor of weight 2: two codes differ by 0.5, and the boxes overlap by a third."""
+    codes, target = [[[0.0, 0.0, 1.0, 1.0]]], [[[0.0, 0.5, 1.0, 1.5]]]
+    targets = Targets(*map(tf.constant, (target, [[2.0]], [[[0.0, 1.0]]], [[1.0]], np.zeros((1, 1), np.int32))))
+    terms = LossTerms(LossSum(((1.0, WeightedSmoothL1(1.0)), (3.0, WeightedIou()))), WeightedSoftmax(), 10.0)
+    # Moving the decoded boxes leaves their overlap.
+    loss, _ = multibox_loss(terms, tf.constant(codes), tf.zeros([1, 1, 2]), targets, lambda codes: codes * 2 + 7)
+    smooth, iou = 2 * 0.5 * 0.5**2, 1 - 0.5 / 1.5
+    assert float(loss) == pytest.approx(10 * (2 * smooth + 3 * 2 * iou), rel=1e-5)
 
 
 def test_weights_of_classes():

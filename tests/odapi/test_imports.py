@@ -37,6 +37,6 @@ def test_it_is_not_mixed_with_the_original(monkeypatch):
     original = ModuleType("object_detection")
     original.__file__ = "models/research/object_detection/__init__.py"
     monkeypatch.setitem(sys.modules, "object_detection", original)
-    with pytest.raises(ConfigError, match="imported already, from models/research/object_detection/__init__.py"):
+    with pytest.raises(ConfigError, match="already imported, from models/research/object_detection/__init__.py"):
         detection.odapi._register()
     assert sys.modules["object_detection"] is original

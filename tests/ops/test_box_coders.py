@@ -8,7 +8,14 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.ops.box_coders import FasterRcnnBoxCoder, KeypointBoxCoder, MeanStddevBoxCoder, SquareBoxCoder
+from detection.ops.box_coders import (
+    CenterSqrtBoxCoder,
+    CornerBoxCoder,
+    FasterRcnnBoxCoder,
+    KeypointBoxCoder,
+    MeanStddevBoxCoder,
+    SquareBoxCoder,
+)
 
 ANCHOR = tf.constant([[0.0, 0.0, 20.0, 10.0]])
 BOX = tf.constant([[5.0, 5.0, 15.0, 25.0]])
@@ -20,6 +27,13 @@ def test_codes_by_hand():
     )
     np.testing.assert_allclose(MeanStddevBoxCoder(0.5).encode(BOX, ANCHOR), [[10, 10, -10, 30]], rtol=1e-6)
     np.testing.assert_allclose(SquareBoxCoder().encode(BOX, ANCHOR), [[0, 100 / np.sqrt(200), 0]], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(CornerBoxCoder(50.0).encode(BOX, ANCHOR), [[0.1, 0.1, 0.3, 0.5]], rtol=1e-6)
+    offsets = CornerBoxCoder(50.0, from_anchor=True).encode(BOX, ANCHOR)
+    np.testing.assert_allclose(offsets, [[0.1, 0.1, -0.1, 0.3]], rtol=1e-6)
+    # Centre (10, 15) in an anchor of 20 x 10 at (0, 0); 10 x 20 of 40 pixels.
+    roots = [[0.5, 1.5, 0.5, np.sqrt(0.5)]]
+    np.testing.assert_allclose(CenterSqrtBoxCoder(40.0).encode(BOX, ANCHOR), roots, rtol=1e-6)
+    np.testing.assert_allclose(CenterSqrtBoxCoder(40.0).decode(tf.constant(roots, tf.float32), ANCHOR), BOX, rtol=1e-5)
     points = tf.concat([BOX, [[10.0, 10.0, 0.0, 5.0]]], axis=-1)
     codes = KeypointBoxCoder(2).encode(points, ANCHOR)
     np.testing.assert_allclose(codes[:, :4], FasterRcnnBoxCoder().encode(BOX, ANCHOR))
@@ -41,7 +55,8 @@ boxes = st.tuples(st.floats(-50, 50), st.floats(-50, 50), st.floats(1, 200), st.
 @given(boxes, boxes)
 def test_decode_undoes_encode(box, anchor):
     box, anchor = tf.constant([box]), tf.constant([anchor])
-    for coder in (FasterRcnnBoxCoder(), MeanStddevBoxCoder()):
+    corners = (CornerBoxCoder(300.0), CornerBoxCoder(300.0, from_anchor=True), CenterSqrtBoxCoder(300.0))
+    for coder in (FasterRcnnBoxCoder(), MeanStddevBoxCoder(), *corners):
         np.testing.assert_allclose(coder.decode(coder.encode(box, anchor), anchor), box, rtol=1e-4, atol=1e-2)
     points = tf.concat([box, box + 3.0], axis=-1)
     np.testing.assert_allclose(
@@ -53,7 +68,10 @@ def test_decode_undoes_encode(box, anchor):
 
 
 def test_leading_dimensions_broadcast_and_code_sizes():
-    for coder in (FasterRcnnBoxCoder(), MeanStddevBoxCoder(), SquareBoxCoder(), KeypointBoxCoder(3)):
+    for coder in (
+        *(FasterRcnnBoxCoder(), MeanStddevBoxCoder(), SquareBoxCoder(), KeypointBoxCoder(3)),
+        *(CornerBoxCoder(2.0), CenterSqrtBoxCoder(2.0)),
+    ):
         codes = tf.random.normal([2, 5, coder.code_size], seed=1)
         anchors = tf.tile(ANCHOR, [5, 1])
         decoded = coder.decode(codes, anchors)
@@ -62,7 +80,10 @@ def test_leading_dimensions_broadcast_and_code_sizes():
 
 
 def test_empty_boxes_and_extreme_codes_stay_finite():
-    for coder in (FasterRcnnBoxCoder(), SquareBoxCoder(), MeanStddevBoxCoder()):
+    for coder in (
+        *(FasterRcnnBoxCoder(), SquareBoxCoder(), MeanStddevBoxCoder()),
+        *(CornerBoxCoder(300.0), CenterSqrtBoxCoder(300.0)),
+    ):
         assert np.isfinite(coder.encode(tf.zeros([1, 4]), ANCHOR)).all()
         assert np.isfinite(coder.encode(BOX, tf.zeros([1, 4]))).all()
         codes = tf.constant([[1e4] * coder.code_size, [-1e4] * coder.code_size])

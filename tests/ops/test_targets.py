@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from detection.ops import boxes as box_ops
-from detection.ops.box_coders import FasterRcnnBoxCoder
+from detection.ops.box_coders import CenterSqrtBoxCoder, FasterRcnnBoxCoder
 from detection.ops.matchers import ArgMaxMatcher, BipartiteMatcher
 from detection.ops.targets import TargetAssigner
 from detection.types import Groundtruth
@@ -48,6 +48,22 @@ def test_by_hand():
     np.testing.assert_allclose(targets.box_weights, [[0.5, 0, 0, 0]])
     np.testing.assert_array_equal(targets.classes, [[[0, 0, 1, 0], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]])
     np.testing.assert_allclose(targets.class_weights, [[0.5, 0, 0.25, 0.25]])
+
+
+def test_box_centres():
+    """Cells of 10 pixels: an object belongs to the cell that its centre lies in, whose left and top sides are its own.
+
+    Of two in one cell the more similar is learnt; a more similar crowd hides an object. One centre lies outside.
+    """
+    cells = tf.constant([[y, x, y + 10.0, x + 10.0] for y in (0.0, 10.0) for x in (0.0, 10.0)])
+    boxes = [[0, 0, 20, 20], [12, 12, 19, 19], [1, 1, 6, 6], [2, 11, 9, 19], [3, 13, 7, 17], [0, 25, 10, 35]]
+    centred = TargetAssigner(box_ops.CentreInside(box_ops.iou), ArgMaxMatcher(None, None), CenterSqrtBoxCoder(40.0))
+    targets = centred(cells, groundtruth([boxes], [[0, 1, 2, 3, 4, 5]], weights=[[1, 1, 1, 0, 1, 1]]), num_classes=6)
+    # Box 0 is centred in cell 3, at its corner, where box 1 is more similar; cell 2 has none.
+    np.testing.assert_array_equal(targets.matches, [[2, 3, -1, 1]])
+    np.testing.assert_allclose(targets.box_weights, [[1, 0, 0, 1]])
+    np.testing.assert_allclose(targets.class_weights, [[1, 0, 1, 1]])
+    np.testing.assert_allclose(targets.box_codes[0, 0], [0.35, 0.35, 0.125**0.5, 0.125**0.5], rtol=1e-6)
 
 
 def test_background_as_zeros():

@@ -101,7 +101,7 @@ def test_classify_pictures_with_labels_truth_and_a_bad_file(checkpoint, tmp_path
         "    0.0%  4 four",
         "top-1 accuracy 0.5000, top-5 accuracy 1.0000 (2 images)",
     ]
-    assert errors(done) == [f"error: {tmp_path / 'bad.jpg'}: is no image; give JPEG, PNG, GIF, BMP or WebP"]
+    assert errors(done) == [f"error: {tmp_path / 'bad.jpg'}: is not an image; use JPEG, PNG, GIF, BMP or WebP"]
 
 
 def test_classify_with_the_wrong_network(checkpoint, tmp_path):

@@ -36,3 +36,22 @@ def test_long_work_is_not_begun_after_a_signal():
         os.kill(os.getpid(), signal.SIGTERM)
         with stop.at_once("all saved"):
             pytest.fail("entered")
+
+
+def test_an_error_that_wraps_the_interruption_is_the_interruption():
+    """Keras turns what is raised while it traces a layer into a RuntimeError."""
+    with (
+        StopRequest() as stop,
+        pytest.raises(Interrupted, match="stopped by signal 15; all saved") as raised,
+        stop.at_once("all saved"),
+    ):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Interrupted as error:
+            raise RuntimeError("Exception encountered when calling a layer") from error
+    assert raised.value.__cause__.args == ("Exception encountered when calling a layer",)
+
+
+def test_errors_without_a_signal_stay_what_they_are():
+    with StopRequest() as stop, pytest.raises(RuntimeError, match="a bug"), stop.at_once("all saved"):
+        raise RuntimeError("a bug")

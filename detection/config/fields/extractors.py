@@ -40,6 +40,7 @@ _PLAIN = ("use_depthwise", "use_explicit_padding")
 _BELOW_PYRAMIDS: dict[str, tuple[str, ...]] = {
     **{f"efficientnet-b{version}": _PLAIN for version in range(8)},
     "inception_resnet_v2": _EXPLICIT,
+    "inception_v1": _EXPLICIT,
     "inception_v2": _EXPLICIT,
     "inception_v3": _EXPLICIT,
     "mobilenet_edgetpu": _EXPLICIT,
@@ -62,6 +63,7 @@ SSD: dict[str, SsdNetwork] = {
     "embedded_ssd_mobilenet_v1": SsdNetwork(maps=5, image=256),
     "ssd_caffenet": SsdNetwork(),
     "ssd_inception_resnet_v2": SsdNetwork(),
+    "ssd_inception_v1": SsdNetwork(),
     "ssd_inception_v2": SsdNetwork(made_by_conv_hyperparams=True),
     "ssd_inception_v3": SsdNetwork(made_by_conv_hyperparams=True, smallest_image=75),
     "ssd_mobiledet_cpu": _MOBILEDET,
@@ -105,6 +107,7 @@ TWO_STAGE: dict[str, TwoStageNetwork] = {
     "faster_rcnn_caffenet": TwoStageNetwork(crop_size=6),
     "faster_rcnn_inception_resnet_v2": TwoStageNetwork(strides=(8, 16), smallest_crop=3),
     "faster_rcnn_inception_resnet_v2_keras": _DENSE,
+    "faster_rcnn_inception_v1": TwoStageNetwork(),
     "faster_rcnn_inception_v2": TwoStageNetwork(),
     "faster_rcnn_inception_v3": TwoStageNetwork(smallest_crop=3),
     "faster_rcnn_mobilenet_v1": _DENSE,

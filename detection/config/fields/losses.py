@@ -74,6 +74,13 @@ MESSAGES: dict[str, Message] = {
     "LocalizationLoss": (
         *all_honoured("weighted_l2 weighted_smooth_l1 weighted_iou l1_localization_loss weighted_giou"),
         honoured("custom", registry=registry.localization_loss),
+        honoured("sum"),
+    ),
+    "LocalizationLossSum": (honoured("term"),),
+    "LocalizationLossTerm": (
+        honoured("weight", NOT_NEGATIVE),
+        *all_honoured("weighted_l2 weighted_smooth_l1 weighted_iou l1_localization_loss weighted_giou"),
+        honoured("custom", registry=registry.localization_loss),
     ),
     "RandomExampleSampler": (honoured("positive_sample_fraction", PART),),
     "WeightedL2LocalizationLoss": (no_effect("anchorwise_output", _ANCHORWISE),),

@@ -10,8 +10,9 @@ MESSAGES: dict[str, Message] = {
     "BoxCoder": (
         *all_honoured("faster_rcnn_box_coder mean_stddev_box_coder square_box_coder"),
         refused("keypoint_box_coder", "use faster_rcnn_box_coder: keypoints are not supported"),
+        *all_honoured("corner_box_coder center_sqrt_box_coder"),
     ),
-    "Matcher": all_honoured("argmax_matcher bipartite_matcher"),
+    "Matcher": all_honoured("argmax_matcher bipartite_matcher box_center_matcher"),
     "RegionSimilarityCalculator": (
         *all_honoured("neg_sq_dist_similarity iou_similarity ioa_similarity thresholded_iou_similarity"),
     ),
@@ -27,6 +28,11 @@ MESSAGES: dict[str, Message] = {
         honoured("x_scale", POSITIVE),
         honoured("length_scale", POSITIVE),
     ),
+    "CornerBoxCoder": (
+        honoured("unit", POSITIVE),
+        honoured("from_anchor"),
+    ),
+    "CenterSqrtBoxCoder": (honoured("unit", POSITIVE),),
     "ArgMaxMatcher": (
         honoured("matched_threshold", FRACTION),
         honoured("unmatched_threshold", FRACTION),
@@ -36,6 +42,7 @@ MESSAGES: dict[str, Message] = {
         no_effect("use_matmul_gather", _MATMUL),
     ),
     "BipartiteMatcher": (no_effect("use_matmul_gather", _MATMUL),),
+    "BoxCenterMatcher": (),
     "NegSqDistSimilarity": (),
     "IouSimilarity": (),
     "IoaSimilarity": (),

@@ -74,6 +74,10 @@ MESSAGES: dict[str, Message] = {
         honoured("second_stage_background_iou", BELOW_ONE),
         honoured("second_stage_add_groundtruth"),
         honoured("second_stage_normalize_targets"),
+        *all_honoured("first_stage_localization_loss first_stage_matcher"),
+        *all_honoured("first_stage_box_coder first_stage_similarity_calculator"),
+        *all_honoured("second_stage_localization_loss second_stage_matcher"),
+        *all_honoured("second_stage_box_coder second_stage_similarity_calculator"),
     ),
     "FasterRcnnFeatureExtractor": (
         honoured("type", values=tuple(extractors.TWO_STAGE), required=True, registry=registry.two_stage_extractor),

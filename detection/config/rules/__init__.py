@@ -44,6 +44,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "ClassificationLoss": (center_net.heat_map_loss,),
     "RfcnBoxPredictor": (two_stage.rfcn,),
     "Loss": (boxes.loss,),
+    "LocalizationLossSum": (boxes.loss_sum,),
     "WeightSharedConvolutionalBoxPredictor": (ssd.weight_shared,),
     "ArgMaxMatcher": (boxes.argmax_matcher,),
     "SsdAnchorGenerator": (anchors.ssd,),

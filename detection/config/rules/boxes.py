@@ -59,6 +59,19 @@ def calibrated_classes(message: Message, path: str) -> Iterator[str]:
             yield f"{path}.class_id_xy_pairs_map has the key {column}; keys are label ids, or 0 for the background"
 
 
+def loss_sum(message: Message, path: str) -> Iterator[str]:
+    """LocalizationLossSum: needs terms, each with a loss, and not all of weight 0."""
+    if not message.term:
+        yield f"{path}.term is empty; give losses to add up, for example term {{ weighted_smooth_l1 {{ }} }}"
+    elif not any(term.weight for term in message.term):
+        yield f"{path}.term has the weight 0 only; give at least one loss another weight"
+
+
+def code_size(coder: Message) -> int:
+    """Numbers in a code of a BoxCoder."""
+    return 3 if coder.HasField("square_box_coder") else 4
+
+
 def loss(message: Message, path: str) -> Iterator[str]:
     """Loss: hard example mining cannot be combined with expected weights or the focal loss."""
     if message.HasField("hard_example_miner") and message.expected_loss_weights:

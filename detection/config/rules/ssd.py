@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 from detection import registry
 from detection.config.fields import extractors
-from detection.config.rules import anchors, images
+from detection.config.rules import anchors, boxes, images
 
 MOST_MAPS = 20  # larger values of feature_extractor.num_layers are rejected by the table
 
@@ -17,7 +17,7 @@ def ssd(message: Message, path: str) -> Iterator[str]:
     """Ssd: checks that its parts fit each other."""
     yield from _maps(message, path)
     yield from _background(message, path)
-    code_size = 3 if message.box_coder.HasField("square_box_coder") else 4
+    code_size = boxes.code_size(message.box_coder)
     for kind in ("convolutional_box_predictor", "weight_shared_convolutional_box_predictor"):
         predictor = getattr(message.box_predictor, kind)
         if message.box_predictor.HasField(kind) and predictor.box_code_size != code_size:

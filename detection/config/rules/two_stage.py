@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from google.protobuf.message import Message
 
 from detection.config.fields import extractors
-from detection.config.rules import anchors, images
+from detection.config.rules import anchors, boxes, images
 
 LEVELS_WITHOUT_FPN = (2, 6)  # as in the TF Object Detection API, whose schema has other defaults for a message `fpn`
 
@@ -45,6 +45,26 @@ def two_stage(message: Message, path: str) -> Iterator[str]:
             )
     if predictor.HasField("mask_rcnn_box_predictor"):
         yield from _crops(message, path)
+    yield from _region_targets(message, path)
+
+
+def _region_targets(message: Message, path: str) -> Iterator[str]:
+    """The second stage's box coder and its predictor, and its matcher and the thresholds of the usual one."""
+    kind = message.second_stage_box_predictor.WhichOneof("box_predictor_oneof")
+    needed = boxes.code_size(message.second_stage_box_coder)
+    predictor = getattr(message.second_stage_box_predictor, kind or "mask_rcnn_box_predictor")
+    if kind in ("mask_rcnn_box_predictor", "rfcn_box_predictor") and predictor.box_code_size != needed:
+        coder = message.second_stage_box_coder.WhichOneof("box_coder_oneof") or "faster_rcnn_box_coder"
+        yield (
+            f"{path}.second_stage_box_predictor.{kind}.box_code_size ({predictor.box_code_size}) must be {needed}, as"
+            f" the second stage's box coder is {coder}"
+        )
+    for field in ("second_stage_matched_iou", "second_stage_background_iou"):
+        if message.HasField("second_stage_matcher") and message.HasField(field):
+            yield (
+                f"{path}.{field} cannot be combined with second_stage_matcher, which has thresholds of its own; remove"
+                " one of them"
+            )
 
 
 def _box_features(message: Message, path: str) -> Iterator[str]:

@@ -101,10 +101,7 @@ class Decoder(NamedTuple):
 
     def __call__(self, record: Record) -> tuple[Sample, SampleInfo]:
         """Decodes a record; fails with a marked error (see record_errors) if it is unusable."""
-        if self.frames is None:
-            features = parse(record.serialized, self._more_features())
-        else:
-            features = self.frames(record, {**_FEATURES, **self._more_features()})
+        features = self._parsed(record)
         with tf.control_dependencies([_check_lists(record, features, self.lookup.reads_texts)]):
             boxes = tf.stack([features[f"{_BOX}{side}"] for side in ("ymin", "xmin", "ymax", "xmax")], axis=1)
             encoded = tf.identity(features["image/encoded"])
@@ -164,6 +161,12 @@ class Decoder(NamedTuple):
         if self.hierarchy is not None:
             sample = self.hierarchy.expand(sample)
         return sample, SampleInfo(_source_id(record, features), shape)
+
+    def _parsed(self, record: Record) -> dict[str, tf.Tensor]:
+        """The keys that are used, of the record or of one of its frames."""
+        if self.frames is None:
+            return parse(record.serialized, self._more_features())
+        return self.frames(record, {**_FEATURES, **self._more_features()})
 
     def _more_features(self) -> dict[str, tf.io.RaggedFeature]:
         """What is parsed beside what every record has."""

@@ -53,6 +53,7 @@ class Look(NamedTuple):
 _LOOKS = {
     "mobilenet_v1": Look(ORANGE, "full", "o"),
     "mobilenet_v2": Look(ORANGE, "none", "o"),
+    "inception_v1": Look(GREEN, "none", "^"),
     "inception_v2": Look(GREEN, "full", "^"),
     "inception_v3": Look(SKY, "full", "v"),
     "resnet50": Look(BLUE, "none", "s"),
