@@ -175,7 +175,7 @@ def _generator_of_nothing_good():
         ([_image(5, 5), None], "image 1: None is not an image; pass a path"),
         ([[1, 2], [3, 4]], "image 0: a value of type list is not an image; pass a path"),
         (_generator_of_nothing_good(), "image 1: None is not an image; pass a path"),
-        ("", "image: the path is empty; name a file"),
+        ("", "image: the path is empty; pass the path of a file"),
         ("absent.jpg", "absent.jpg: cannot be read: No such file or directory; check the path"),
         ("a\0b.jpg", "a\\x00b.jpg: cannot be read: embedded null byte; check the path"),
         (".", ".: is a folder; pass the paths of the images in it"),

@@ -110,12 +110,12 @@ def test_every_file_and_every_problem_is_told(tmp_path):
         Path(CONFIG)
         .read_text()
         .replace("num_classes: 4", "num_classes: 0")
-        .replace("num_steps:", "gradient_clipping_by_norm: -1 num_steps:")
+        .replace("num_steps:", "bias_grad_multiplier: -1 num_steps:")
     )
     written = values.read_text().splitlines()
     lines_of = [
         next(number for number, line in enumerate(written, start=1) if word in line)
-        for word in ("num_classes: 0", "gradient_clipping_by_norm: -1")
+        for word in ("num_classes: 0", "bias_grad_multiplier: -1")
     ]
     code, lines = report(CONFIG, text, values, tmp_path, CONFIG)
     assert code == 2
@@ -125,7 +125,7 @@ def test_every_file_and_every_problem_is_told(tmp_path):
         f"error: {text}:4:18: num_classes in Ssd takes a whole number, not x",
         f"error: {text}:7:15: unknown field 'metrics' in EvalConfig; did you mean 'metrics_set'?",
         f"error: {values}:{lines_of[0]}: model.ssd.num_classes (0) must be at least 1",
-        f"error: {values}:{lines_of[1]}: train_config.gradient_clipping_by_norm (-1) must be at least 0",
+        f"error: {values}:{lines_of[1]}: train_config.bias_grad_multiplier (-1) must be at least 0",
         f"error: {tmp_path}: cannot read the config: Is a directory; did you mean one of {text}, {values}?",
     ]
 

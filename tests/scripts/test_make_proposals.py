@@ -145,7 +145,7 @@ def test_other_detectors_propose_nothing(tmp_path, trained):
     path = tmp_path / "fast.config"
     path.write_text(RPN.replace("faster_rcnn {", "fast_rcnn {", 1))
     with pytest.raises(
-        ConfigError, match="fast.config: model.fast_rcnn proposes no regions; use a config of model.faster_rcnn"
+        ConfigError, match="fast.config: model.fast_rcnn does not propose regions; use a config of model.faster_rcnn"
     ):
         region_proposal_network(str(path), trained[1])
 

@@ -28,11 +28,31 @@ def parse_example(serialized: tf.Tensor, features: dict[str, object]) -> dict[st
         InvalidArgumentError, UnicodeDecodeError: `serialized` is not a tf.Example (TensorFlow quotes its bytes in the
             message, which Python cannot always decode), or a key has another type.
     """
+    return tf.io.parse_single_example(_checked(serialized), features)
+
+
+def parse_sequence(
+    serialized: tf.Tensor, context: dict[str, object], lists: dict[str, object]
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.SparseTensor]]:
+    """Like `tf.io.parse_single_sequence_example`, for a string scalar with any content.
+
+    Args:
+        serialized: the record.
+        context: keys of the sequence.
+        lists: keys of its frames.
+
+    Raises:
+        InvalidArgumentError, UnicodeDecodeError: as of `parse_example`.
+    """
+    return tf.io.parse_single_sequence_example(_checked(serialized), context, lists)
+
+
+def _checked(serialized: tf.Tensor) -> tf.Tensor:
+    """The record, once protobuf's parser has read all of it."""
     # An assertion, because TensorFlow removes an operation without side effects that only a control dependency uses.
     parsed = tf.raw_ops.Assert(condition=_count(serialized) >= 0, data=[_NO_KEY])
     with tf.control_dependencies([] if parsed is None else [parsed]):
-        checked = tf.identity(serialized)
-    return tf.io.parse_single_example(checked, features)
+        return tf.identity(serialized)
 
 
 def _count(serialized: tf.Tensor) -> tf.Tensor:

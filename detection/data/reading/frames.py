@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from detection.data.reading.example_format import parse_sequence
 from detection.data.reading.record_errors import Check, check_record
 from detection.data.record_faults import ABSENT
 from detection.data.sample import Record
@@ -45,7 +46,7 @@ class FrameReader(NamedTuple):
 
         Args:
             record: a sequence; its `frame` counts the annotated frames, modulo their number.
-            features: the keys, as for `tf.io.parse_single_example`.
+            features: the keys, as for `parse_example`.
         """
         context, lists = _parse(record.serialized)
         number = self._number(record, lists)
@@ -91,7 +92,7 @@ def each_frame(record: Record) -> tf.data.Dataset:
 
 
 def _parse(serialized: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.SparseTensor]]:
-    return tf.io.parse_single_sequence_example(serialized, _CONTEXT, _PER_FRAME)
+    return parse_sequence(serialized, _CONTEXT, _PER_FRAME)
 
 
 def _frames(lists: dict[str, tf.SparseTensor]) -> tf.Tensor:

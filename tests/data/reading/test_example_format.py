@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import detection
 from detection.data.reading import shard_files
-from detection.data.reading.example_format import parse_example
+from detection.data.reading.example_format import parse_example, parse_sequence
 from detection.data.reading.input import checker, eval_dataset, train_dataset
 from detection.data.reading.iteration import iterate
 from detection.data.resize import FixedShapeResizer
@@ -105,3 +105,37 @@ def test_nothing_else_parses_examples_with_tensorflow():
         if path.name != "example_format.py":
             text = path.read_text(encoding="utf-8")
             assert not any(f"tf.io.parse_{what}" in text for what in ("single", "example", "sequence")), path
+
+
+def test_damaged_sequences_do_not_end_the_process():
+    """TensorFlow's own parser of tf.SequenceExamples ends it with a segmentation fault at some of these."""
+    message = tf.train.SequenceExample()
+    message.context.feature["image/height"].int64_list.value.append(20)
+    lists = message.feature_lists.feature_list
+    for number in range(2):
+        lists["image/encoded"].feature.add().bytes_list.value.append(b"x" * 50)
+        lists["region/bbox/ymin"].feature.add().float_list.value.extend([0.1, 0.2, 0.3][number:])
+        lists["region/label/index"].feature.add().int64_list.value.extend([1, 2, 3][number:])
+    good = message.SerializeToString()
+    per_frame = {
+        "image/encoded": tf.io.VarLenFeature(tf.string),
+        "region/bbox/ymin": tf.io.VarLenFeature(tf.float32),
+        "region/label/index": tf.io.VarLenFeature(tf.int64),
+    }
+    context = {"image/height": tf.io.FixedLenFeature((), tf.int64, -1)}
+    parse = tf.function(
+        lambda serialized: parse_sequence(serialized, context, per_frame),
+        input_signature=[tf.TensorSpec([], tf.string)],
+        autograph=False,
+    )
+    assert parse(tf.constant(good))[1]["region/bbox/ymin"].values.shape == (5,)
+    rng, refused = np.random.default_rng(0), 0
+    for _ in range(2000):
+        data = bytearray(good)
+        for place in rng.integers(len(data), size=rng.integers(1, 4)):
+            data[place] = rng.integers(256)
+        try:
+            parse(tf.constant(bytes(data[: rng.integers(1, len(data) + 1)])))
+        except (tf.errors.InvalidArgumentError, UnicodeDecodeError):
+            refused += 1
+    assert refused > 1000
