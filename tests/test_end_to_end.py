@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = """
 train_config {{
   batch_size: 8
-  num_steps: 120
+  num_steps: 60
   optimizer {{ adam_optimizer {{ learning_rate {{ constant_learning_rate {{ learning_rate: 0.003 }} }} }}
     use_moving_average: false }}
   data_augmentation_options {{ random_horizontal_flip {{}} }}
@@ -101,22 +101,22 @@ def test_from_annotated_images_to_detections(run_script: Callable[..., str], tmp
     )
     assert "resuming from" in resumed and "model.ckpt-20" in resumed
     last = json.loads((run / "eval/metrics.json").read_text())
-    assert (first["step"], last["step"]) == (20, 120)
-    # How well it can learn is the quickstart's matter; 100 more steps must show in what was not trained on.
-    assert last["metrics"]["Loss/total_loss"] < 0.97 * first["metrics"]["Loss/total_loss"]
+    assert (first["step"], last["step"]) == (20, 60)
+    # How well it can learn is the quickstart's matter; 40 more steps must show in what was not trained on, a little.
+    assert last["metrics"]["Loss/total_loss"] < first["metrics"]["Loss/total_loss"]
     assert last["metrics"]["DetectionBoxes_Precision/mAP"] > first["metrics"]["DetectionBoxes_Precision/mAP"]
     assert {
         "DetectionBoxes_Precision/mAP",
         "PascalBoxes_Precision/mAP@0.5IOU",
         "DetectionBoxes_Recall/AR@100 (small)",
     } <= set(last["metrics"])
-    assert [json.loads(line)["step"] for line in (run / "eval/metrics.jsonl").read_text().splitlines()] == [20, 120]
+    assert [json.loads(line)["step"] for line in (run / "eval/metrics.jsonl").read_text().splitlines()] == [20, 60]
 
     again = tmp_path / "again"
     where = (f"--pipeline_config_path={run / 'pipeline.config'}", f"--checkpoint_dir={run}", f"--model_dir={again}")
     run_script("evaluate", *where)
     repeated = json.loads((again / "eval/metrics.json").read_text())
-    assert repeated["step"] == 120
+    assert repeated["step"] == 60
     assert repeated["metrics"] == pytest.approx(last["metrics"], abs=1e-6, nan_ok=True)
 
     run_script(
