@@ -17,7 +17,7 @@ import numpy as np
 from google.protobuf.message import Message
 
 from detection.builders import anchor_generator
-from detection.builders.two_stage import RPN_MATCHER
+from detection.builders.stages import RPN_MATCHER
 from detection.ops import anchor_coverage, box_clusters
 from detection.protos import anchor_generator_pb2, pipeline_pb2
 
@@ -74,7 +74,10 @@ def find(message: pipeline_pb2.TrainEvalPipelineConfig) -> Place | None:
         return Place("model.ssd.anchor_generator", model.anchor_generator, matched, inside=False)
     if kind == "faster_rcnn":
         model = message.model.faster_rcnn
-        matched, path = RPN_MATCHER.matched_threshold, "model.faster_rcnn.first_stage_anchor_generator"
+        chosen = model.first_stage_matcher.argmax_matcher
+        given = model.first_stage_matcher.WhichOneof("matcher_oneof") == "argmax_matcher"
+        matched = chosen.matched_threshold if given else RPN_MATCHER.matched_threshold
+        path = "model.faster_rcnn.first_stage_anchor_generator"
         return Place(path, model.first_stage_anchor_generator, matched, inside=not model.clip_anchors_to_image)
     return None
 

@@ -326,7 +326,10 @@ def test_no_warnings_for_fields_that_every_published_config_sets(ssd):
             "model.ssd.matcher.argmax_matcher.unmatched_threshold (0.5) must be below matched_threshold (0.5) when",
         ),
         ("model.ssd.matcher=none", "model.ssd.matcher is not set; add matcher { argmax_matcher { ... } }"),
-        ("model.ssd.matcher={}", "model.ssd.matcher is empty; set argmax_matcher, bipartite_matcher"),
+        (
+            "model.ssd.matcher={}",
+            "model.ssd.matcher is empty; set one of argmax_matcher, bipartite_matcher, box_center_matcher",
+        ),
         ("model=none", "model is not set; add model { faster_rcnn { ... } }"),
         (
             "train_config.optimizer=none",

@@ -293,7 +293,7 @@ PARTS: list[tuple[type[Message], str, list[tuple[str, str]]]] = [
         matcher_pb2.Matcher,
         "model.ssd.matcher",
         [
-            ("", " is empty; set argmax_matcher, bipartite_matcher"),
+            ("", " is empty; set one of argmax_matcher, bipartite_matcher, box_center_matcher"),
             (
                 "argmax_matcher { matched_threshold: 0.25 }",
                 ".argmax_matcher.unmatched_threshold (0.5) must not exceed matched_threshold (0.25)",

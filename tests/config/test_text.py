@@ -34,7 +34,8 @@ def test_field_without_a_similar_name():
     message = fault("model { ssd { box_coder { xyz {} } } }")
     assert (
         message == "my.config:1:27: unknown field 'xyz' in BoxCoder; "
-        "its fields are faster_rcnn_box_coder, mean_stddev_box_coder, square_box_coder, keypoint_box_coder"
+        "its fields are faster_rcnn_box_coder, mean_stddev_box_coder, square_box_coder, keypoint_box_coder, "
+        "corner_box_coder, center_sqrt_box_coder"
     )
 
 
